@@ -1,0 +1,95 @@
+package par
+
+import (
+	"math"
+	"runtime"
+	"sync/atomic"
+	"testing"
+)
+
+func withProcs(n int, f func()) {
+	old := runtime.GOMAXPROCS(n)
+	defer runtime.GOMAXPROCS(old)
+	f()
+}
+
+func TestForRunsEachPieceOnce(t *testing.T) {
+	for _, procs := range []int{1, 2, 7} {
+		for _, n := range []int{0, 1, 2, 3, 100} {
+			withProcs(procs, func() {
+				count := make([]atomic.Int32, n)
+				For(n, func(i int, _ *Scratch) { count[i].Add(1) })
+				for i := range count {
+					if c := count[i].Load(); c != 1 {
+						t.Errorf("GOMAXPROCS %d, n %d: piece %d ran %d times", procs, n, i, c)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestForNested(t *testing.T) {
+	withProcs(3, func() {
+		var sum atomic.Int64
+		For(20, func(i int, _ *Scratch) {
+			For(20, func(j int, _ *Scratch) { sum.Add(int64(20*i + j)) })
+		})
+		if got, want := sum.Load(), int64(399*400/2); got != want {
+			t.Errorf("got sum %d, want %d", got, want)
+		}
+	})
+}
+
+func TestForRaisesPanics(t *testing.T) {
+	for _, procs := range []int{1, 4} {
+		withProcs(procs, func() {
+			defer func() {
+				if p := recover(); p != "piece 5" {
+					t.Errorf("GOMAXPROCS %d: got panic %v, want piece 5", procs, p)
+				}
+			}()
+			For(9, func(i int, _ *Scratch) {
+				if i == 5 {
+					panic("piece 5")
+				}
+			})
+		})
+	}
+}
+
+func TestScratchSlicesAreDisjoint(t *testing.T) {
+	var s Scratch
+	for range 3 {
+		s.reset()
+		var all [][]float32
+		for k := range 50 {
+			x := s.Floats(1 + 997*k%5000)
+			for i := range x {
+				x[i] = float32(k)
+			}
+			all = append(all, x)
+		}
+		for k, x := range all {
+			for _, v := range x {
+				if v != float32(k) {
+					t.Fatalf("slice %d was overwritten by slice %v", k, v)
+				}
+			}
+		}
+	}
+	if got := testing.AllocsPerRun(10, func() { s.reset(); s.Floats(40000); s.Floats(50000) }); got != 0 {
+		t.Errorf("steady use allocates %v times", got)
+	}
+}
+
+func TestPoison(t *testing.T) {
+	Poison = true
+	defer func() { Poison = false }()
+	var s Scratch
+	for _, v := range s.Floats(100) {
+		if !math.IsNaN(float64(v)) {
+			t.Fatal("poisoned scratch memory holds a number")
+		}
+	}
+}

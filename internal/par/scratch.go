@@ -1,0 +1,77 @@
+package par
+
+import (
+	"math"
+	"sync"
+)
+
+// Poison makes every piece of memory handed out by Scratch, and by the arenas of package autograd, start as NaN, so
+// that a value read before it was written shows. Tests set it before any work starts.
+var Poison bool
+
+// Fill overwrites x with NaN if Poison is set.
+func Fill(x []float32) {
+	if Poison {
+		nan := float32(math.NaN())
+		for i := range x {
+			x[i] = nan
+		}
+	}
+}
+
+// A Scratch is temporary memory owned by one worker. What Floats returned is valid until the piece that asked for it
+// returns; the memory itself is kept, so that steady work allocates nothing.
+type Scratch struct {
+	block []float32 // the current block; earlier, smaller ones are kept alive by whoever holds slices of them
+	used  int       // floats of block in use
+	want  int       // floats the current piece has asked for, in blocks of any size
+}
+
+// align is the alignment of scratch memory in floats: 64 bytes, a cache line and an AVX-512 register.
+const align = 16
+
+// Floats returns n floats with undefined contents, starting on a cache line of the block.
+func (s *Scratch) Floats(n int) []float32 {
+	room := (n + align - 1) / align * align
+	s.want += room
+	if s.used+room > len(s.block) {
+		s.block = make([]float32, max(room, 2*len(s.block), 1<<14))
+		s.used = 0
+	}
+	x := s.block[s.used : s.used+n : s.used+n]
+	s.used += room
+	Fill(x)
+	return x
+}
+
+// reset takes back everything. If the last piece needed more than one block, the next gets one that holds it all.
+func (s *Scratch) reset() {
+	if s.want > len(s.block) {
+		s.block = make([]float32, s.want)
+	}
+	s.used, s.want = 0, 0
+}
+
+// idle holds the scratch memories no worker is using.
+var idle struct {
+	sync.Mutex
+	list []*Scratch
+}
+
+func takeScratch() *Scratch {
+	idle.Lock()
+	defer idle.Unlock()
+	if n := len(idle.list); n > 0 {
+		s := idle.list[n-1]
+		idle.list = idle.list[:n-1]
+		return s
+	}
+	return new(Scratch)
+}
+
+func returnScratch(s *Scratch) {
+	s.reset()
+	idle.Lock()
+	defer idle.Unlock()
+	idle.list = append(idle.list, s)
+}
