@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// shape is the part of C that a kernel keeps in registers.
+type shape struct {
+	rows    int
+	vectors int
+	masked  bool // the last vector is masked
+}
+
+func (s shape) label(v *isa) string {
+	l := fmt.Sprintf("%s_%dx%d", v.name, s.rows, s.vectors*v.lanes)
+	if s.masked && s.vectors == 2 && !v.maskIsFree {
+		l += "m"
+	}
+	return l
+}
+
+// registers holds what every kernel keeps in general registers. Strides are in
+// bytes. Seven rows of A are reached from one pointer with row, 3·row and 5·row.
+type registers struct {
+	row, row3, row5, ak, bRow Register
+}
+
+type Register = reg.GPVirtual
+
+// setup loads the strides and the mask of the last vector's columns.
+func setup(v *isa) *registers {
+	n := Load(Param("cols"), GP64()).(Register)
+	wide := n
+	over := GP64()
+	MOVQ(wide, over)
+	SUBQ(Imm(uint64(v.lanes)), over)
+	CMOVQGT(over, n)
+	v.setMask(n)
+
+	stride := func(name string) Register {
+		r := Load(Param(name), GP64()).(Register)
+		SHLQ(Imm(2), r)
+		return r
+	}
+	r := &registers{row: stride("aRow"), ak: stride("aK"), bRow: stride("bRow"), row3: GP64(), row5: GP64()}
+	LEAQ(Mem{Base: r.row, Index: r.row, Scale: 2}, r.row3)
+	LEAQ(Mem{Base: r.row, Index: r.row, Scale: 4}, r.row5)
+	return r
+}
+
+// address is A's element in row i of the tile at the current k; p points to
+// row 0 and q to row 7.
+func (r *registers) address(p, q Register, i int) Mem {
+	if i >= 7 {
+		p, i = q, i-7
+	}
+	switch i {
+	case 0:
+		return Mem{Base: p}
+	case 3:
+		return Mem{Base: p, Index: r.row3, Scale: 1}
+	case 5:
+		return Mem{Base: p, Index: r.row5, Scale: 1}
+	case 6:
+		return Mem{Base: p, Index: r.row3, Scale: 2}
+	}
+	return Mem{Base: p, Index: r.row, Scale: uint8(i)} // 1, 2, 4
+}
+
+// kernel writes the loops over panels, tiles, segments and k for one shape.
+// The panel loop advances the arguments c and b in place.
+func kernel(v *isa, r *registers, s shape) {
+	label := func(part string) string { return s.label(v) + part }
+	acc := func(i, j int) Op { return v.vector(i*s.vectors + j) }
+	bVec := func(j int) Op { return v.vector(2*v.rows + j) }
+	aElem := v.vector(2*v.rows + 2)
+	masked := func(j int) bool { return s.masked && j == s.vectors-1 }
+	address := func(name string) Mem {
+		b, err := Param(name).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		return b.Addr
+	}
+
+	Label(s.label(v)) // panel loop
+	left, aTile, cTile := GP64(), GP64(), GP64()
+	Load(Param("tiles"), left)
+	Load(Param("a"), aTile)
+	Load(Param("c"), cTile)
+
+	Label(label("_tile"))
+	cRow, cp := GP64(), GP64()
+	eachRow := func(f func(i int)) {
+		Load(Param("cRow"), cRow)
+		SHLQ(Imm(2), cRow)
+		MOVQ(cTile, cp)
+		for i := 0; i < s.rows; i++ {
+			f(i)
+			ADDQ(cRow, cp)
+		}
+	}
+	column := func(j int) Mem { return Mem{Base: cp, Disp: 4 * v.lanes * j} }
+	CMPB(address("add"), Imm(0))
+	JEQ(LabelRef(label("_zero")))
+	eachRow(func(i int) {
+		for j := 0; j < s.vectors; j++ {
+			v.load(column(j), acc(i, j), masked(j))
+		}
+	})
+	JMP(LabelRef(label("_start")))
+	Label(label("_zero"))
+	for i := 0; i < s.rows; i++ {
+		for j := 0; j < s.vectors; j++ {
+			v.zero(acc(i, j))
+		}
+	}
+
+	Label(label("_start"))
+	seg := GP64()
+	XORQ(seg, seg)
+	Label(label("_segment"))
+	p, q, b, k := GP64(), GP64(), GP64(), GP64()
+	Load(Param("aOff"), p)
+	MOVQ(Mem{Base: p, Index: seg, Scale: 8}, p)
+	LEAQ(Mem{Base: aTile, Index: p, Scale: 4}, p)
+	if s.rows > 7 {
+		LEAQ(Mem{Base: p, Index: r.row3, Scale: 2}, q)
+		ADDQ(r.row, q)
+	}
+	Load(Param("bOff"), b)
+	MOVQ(Mem{Base: b, Index: seg, Scale: 8}, b)
+	Load(Param("b"), k)
+	LEAQ(Mem{Base: k, Index: b, Scale: 4}, b)
+	Load(Param("k"), k)
+
+	Label(label("_k"))
+	for j := 0; j < s.vectors; j++ {
+		v.load(Mem{Base: b, Disp: 4 * v.lanes * j}, bVec(j), masked(j))
+	}
+	for i := 0; i < s.rows; i++ {
+		v.broadcast(r.address(p, q, i), aElem)
+		for j := 0; j < s.vectors; j++ {
+			VFMADD231PS(aElem, bVec(j), acc(i, j))
+		}
+	}
+	ADDQ(r.ak, p)
+	if s.rows > 7 {
+		ADDQ(r.ak, q)
+	}
+	ADDQ(r.bRow, b)
+	DECQ(k)
+	JNE(LabelRef(label("_k")))
+	INCQ(seg)
+	CMPQ(seg, address("segments"))
+	JLT(LabelRef(label("_segment")))
+
+	eachRow(func(i int) {
+		for j := 0; j < s.vectors; j++ {
+			v.store(acc(i, j), column(j), masked(j))
+		}
+	})
+	MOVQ(cp, cTile)
+	step := GP64()
+	IMUL3Q(Imm(uint64(s.rows)), r.row, step)
+	ADDQ(step, aTile)
+	DECQ(left)
+	JNE(LabelRef(label("_tile")))
+
+	ADDQ(Imm(4*32), address("c"))
+	Load(Param("bPanel"), step)
+	SHLQ(Imm(2), step)
+	ADDQ(step, address("b"))
+	DECQ(address("panels"))
+	JNE(LabelRef(s.label(v)))
+	VZEROUPPER()
+	RET()
+}
