@@ -34,7 +34,7 @@ func normalPair(w, angle uint32) (x, y float32) {
 
 // The two functions below exist, instead of math.Log and math.Sincos, because those differ in the last bits from one
 // architecture to another. Each product that is added to something is converted to float64, which by the language
-// specification keeps the compiler from fusing the two roundings into one.
+// specification keeps the compiler from fusing the two roundings into one. That goes for x in sincosTurn, too.
 
 // logUnit returns ln((w+1)/2³²) within 1e-13 of its value, relatively.
 //

@@ -1,6 +1,8 @@
 package rng
 
 import (
+	"encoding/binary"
+	"hash/fnv"
 	"math"
 	"testing"
 )
@@ -49,6 +51,21 @@ func TestSincosTurn(t *testing.T) {
 	}
 	for w := uint64(0); w < 1<<32; w += 65_521 {
 		check(uint32(w))
+	}
+}
+
+// TestSameBitsEverywhere holds a hash of float64 results from before they are rounded to float32, where one fused
+// multiplication shows.
+func TestSameBitsEverywhere(t *testing.T) {
+	hash := fnv.New64a()
+	for w := uint64(0); w < 1<<32; w += 65_521 {
+		sin, cos := sincosTurn(uint32(w))
+		for _, x := range []float64{logUnit(uint32(w)), sin, cos} {
+			binary.Write(hash, binary.LittleEndian, x)
+		}
+	}
+	if got, want := hash.Sum64(), uint64(0x48cf663e157125ee); got != want {
+		t.Errorf("hash of results = %#x, want %#x", got, want)
 	}
 }
 
