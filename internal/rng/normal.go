@@ -65,7 +65,7 @@ func logUnit(w uint32) float64 {
 func sincosTurn(w uint32) (sin, cos float64) {
 	rest := int32(w<<2) >> 2
 	quarter := (w - uint32(rest)) >> 30
-	x := float64(rest) * (2 * math.Pi / (1 << 32))
+	x := float64(float64(rest) * (2 * math.Pi / (1 << 32)))
 	q := x * x
 
 	s := 1.0/39916800 - float64(q*(1.0/6227020800)) // 11!, 13!
