@@ -7,7 +7,7 @@ package simd
 //
 // GODEBUG switches them off, as golang.org/x/sys/cpu documents:
 // GODEBUG=cpu.avx512f=off selects AVX2, and GODEBUG=cpu.avx2=off (or cpu.fma=off)
-// plain Go, for useAVX512 implies useAVX2.
+// plain Go, for useAVX512 implies useAVX2. On arm64 cpu.asimd=off does.
 var useAVX512, useAVX2, useNEON = detect()
 
 // Implementation names the code in use: "avx512", "avx2", "neon" or "go".
