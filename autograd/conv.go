@@ -1,0 +1,25 @@
+package autograd
+
+import "ddpm/tensor"
+
+// Conv2D returns the convolution of x [N H W Cin] with w [KH KW Cin Cout] and b [Cout] or nil; see tensor.Conv2D.
+func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
+	oh, ow := v.Out(x.Shape[1], x.Shape[2], w.Shape[0], w.Shape[1])
+	y := t.Temp(x.Shape[0], oh, ow, w.Shape[3])
+	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packs)
+	return t.record(y, func() {
+		dx, add := t.grad(x)
+		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v)
+	}, x, w, b)
+}
+
+// UpConv returns the 3×3 convolution of x enlarged two times; see tensor.UpConv.
+func (t *Tape) UpConv(x, w, b *Var) *Var {
+	n, h, wd, _ := x.Dims4()
+	y := t.Temp(n, 2*h, 2*wd, w.Shape[3])
+	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
+	return t.record(y, func() {
+		dx, add := t.grad(x)
+		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad)
+	}, x, w, b)
+}

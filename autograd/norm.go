@@ -1,0 +1,59 @@
+package autograd
+
+import "ddpm/tensor"
+
+// Norm is a group normalisation with its parameters; see tensor.Norm.
+type Norm struct {
+	Gamma, Beta *Var // [C]
+	Groups      int
+	Eps         float64
+}
+
+func (m Norm) values() tensor.Norm {
+	return tensor.Norm{Gamma: m.Gamma.Tensor, Beta: m.Beta.Tensor, Groups: m.Groups, Eps: m.Eps}
+}
+
+// GroupNorm returns the normalised x; see tensor.GroupNorm.
+func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
+	y := t.Temp(x.Shape...)
+	stats := t.Temp(m.values().StatsShape(x.Shape[0])...)
+	tensor.GroupNorm(y.Tensor, stats.Tensor, x.Tensor, m.values())
+	t.Release(stats)
+	return t.record(y, func() {
+		dx, add := t.grad(x)
+		tensor.GroupNormGrad(dx, add, t.sum(m.Gamma), t.sum(m.Beta), stats.Tensor, x.Tensor, y.Grad, m.values())
+	}, x, m.Gamma, m.Beta)
+}
+
+// Block is norm → SiLU → 3×3 convolution as one operation; see tensor.Block. B, PerImage and Residual may be nil.
+type Block struct {
+	Norm
+	W, B               *Var
+	PerImage, Residual *Var
+	Method             tensor.Method
+}
+
+func (b Block) values() tensor.Block {
+	return tensor.Block{
+		Norm: b.Norm.values(), W: b.W.Tensor, B: value(b.B),
+		PerImage: value(b.PerImage), Residual: value(b.Residual), Method: b.Method,
+	}
+}
+
+// NormSiLUConv returns Residual + conv3×3(SiLU(GroupNorm(x))) + B + PerImage.
+func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
+	n, h, w, _ := x.Dims4()
+	y := t.Temp(n, h, w, b.W.Shape[3])
+	stats := t.Temp(b.Norm.values().StatsShape(n)...)
+	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, b.values(), t.packs)
+	t.Release(stats)
+	return t.record(y, func() {
+		dx, add := t.grad(x)
+		tensor.NormSiLUConvGrad(tensor.BlockGrad{
+			X: dx, AddX: add,
+			Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
+			W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
+		}, stats.Tensor, x.Tensor, y.Grad, b.values())
+		t.pass(b.Residual, y)
+	}, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual)
+}

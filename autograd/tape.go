@@ -1,0 +1,168 @@
+// Package autograd is reverse-mode automatic differentiation on an explicit tape.
+//
+// An operation is a method on the Tape: it computes its result at once, then records a closure that, given the
+// gradient of the result, adds the gradients of the operands. Execution order is a topological order, so Backward is a
+// loop over the closures from the last to the first. What a gradient needs from the forward pass is what its closure
+// captures. The arithmetic itself is in package tensor, where each operation stands directly above its gradient; the
+// files here pair the two.
+package autograd
+
+import (
+	"fmt"
+
+	"ddpm/tensor"
+)
+
+// Var is a tensor that may have a gradient. Grad is ∂loss/∂Var: of the same shape for a parameter, empty for a
+// constant, and for the result of an operation present only while Backward needs it.
+type Var struct {
+	tensor.Tensor
+	Grad tensor.Tensor
+
+	result bool // of a recorded operation: its gradient is made when first added to
+}
+
+// Const returns a Var without a gradient.
+func Const(x tensor.Tensor) *Var { return &Var{Tensor: x} }
+
+// Param returns a Var whose gradient accumulates in grad until the caller zeroes it.
+func Param(x, grad tensor.Tensor) *Var {
+	if len(x.Data) != len(grad.Data) {
+		panic(fmt.Sprintf("autograd: Param: got a gradient of shape %v, want %v", grad.Shape, x.Shape))
+	}
+	return &Var{Tensor: x, Grad: grad}
+}
+
+// Differentiable reports whether a gradient flows into v.
+func (v *Var) Differentiable() bool { return v.result || !v.Grad.Empty() }
+
+// A Tape records operations and owns the memory of their results. It is not safe for concurrent use.
+type Tape struct {
+	nodes     []node
+	mem       arena
+	inference bool
+	packs     *tensor.Packs // an inference tape's weights in the layout of the kernels; nil when recording
+}
+
+type node struct {
+	out  *Var
+	back func()
+}
+
+// New returns a tape that records: the tape for training.
+func New() *Tape { return &Tape{} }
+
+// NewInference returns a tape that only computes. Release gives memory back at once, and weights are prepared for the
+// kernels once and kept as long as the tape lives, so parameters must not change during its life.
+func NewInference() *Tape { return &Tape{inference: true, packs: tensor.NewPacks()} }
+
+// Recording reports whether the tape records operations for Backward.
+func (t *Tape) Recording() bool { return !t.inference }
+
+// Reset forgets the step and takes back its memory: everything the tape returned is dead.
+func (t *Tape) Reset() {
+	clear(t.nodes)
+	t.nodes = t.nodes[:0]
+	t.mem.reset()
+}
+
+// Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
+func (t *Tape) Temp(shape ...int) *Var {
+	return &Var{Tensor: tensor.From(t.mem.take(tensor.Size(shape)), shape...)}
+}
+
+// Release says that the caller will not read vs again, nor use them in another operation. An inference tape gives
+// their memory to what is computed next. A recording tape keeps them for their gradients.
+func (t *Tape) Release(vs ...*Var) {
+	if !t.inference {
+		return
+	}
+	for _, v := range vs {
+		t.free(&v.Tensor)
+	}
+}
+
+// Backward adds ∂loss/∂p to the gradient of every parameter p that loss depends on. Afterwards only the loss and the
+// parameters' gradients can be read: the tape takes back each result, and its gradient, once the operation that made
+// it has been differentiated. It panics if loss is not one number, or a recorded result does not lead to it.
+func (t *Tape) Backward(loss *Var) {
+	if t.inference {
+		panic("autograd: Backward: got an inference tape, want one from New")
+	}
+	if len(loss.Data) != 1 || !loss.result {
+		panic(fmt.Sprintf("autograd: Backward: got a loss of shape %v, want one number computed on this tape", loss.Shape))
+	}
+	grad, _ := t.grad(loss)
+	grad.Data[0] = 1
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		n := t.nodes[i]
+		if n.out.Grad.Empty() {
+			panic(fmt.Sprintf("autograd: Backward: a result of shape %v has no gradient: the loss does not depend on it", n.out.Shape))
+		}
+		n.back()
+		t.free(&n.out.Grad)
+		if n.out != loss {
+			t.free(&n.out.Tensor)
+		}
+	}
+	clear(t.nodes)
+	t.nodes = t.nodes[:0]
+}
+
+// record notes that out is the result of an operation with gradient back, if any operand is differentiable.
+func (t *Tape) record(out *Var, back func(), operands ...*Var) *Var {
+	if t.inference {
+		return out
+	}
+	for _, v := range operands {
+		if v != nil && v.Differentiable() {
+			out.result = true
+			t.nodes = append(t.nodes, node{out, back})
+			break
+		}
+	}
+	return out
+}
+
+// grad returns the gradient of v to add to, and whether it already holds something: if not, its contents are undefined
+// and must be overwritten. It is empty for constants and for nil, where no gradient is wanted.
+func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
+	if v == nil || v.Grad.Empty() && !v.result {
+		return tensor.Tensor{}, false
+	}
+	if v.Grad.Empty() {
+		v.Grad = tensor.Tensor{Data: t.mem.take(len(v.Data)), Shape: v.Shape}
+		return v.Grad, false
+	}
+	return v.Grad, true
+}
+
+// sum returns the gradient of v to add to: what grad returns, zeroed if it was new.
+func (t *Tape) sum(v *Var) tensor.Tensor {
+	g, add := t.grad(v)
+	if !add {
+		clear(g.Data)
+	}
+	return g
+}
+
+// pass adds the gradient of y to that of x, where ∂y/∂x = 1. If x has none yet it takes over the memory, so pass must
+// be the last use of y's gradient.
+func (t *Tape) pass(x, y *Var) {
+	switch {
+	case x == nil || !x.Differentiable():
+	case x.Grad.Empty():
+		x.Grad = tensor.Tensor{Data: y.Grad.Data, Shape: x.Shape}
+		y.Grad = tensor.Tensor{}
+	default:
+		tensor.Accumulate(x.Grad, y.Grad)
+	}
+}
+
+// free gives the memory of x back to the tape and empties x, so that a late reader fails instead of reading garbage.
+func (t *Tape) free(x *tensor.Tensor) {
+	if !x.Empty() {
+		t.mem.give(x.Data)
+		x.Data = nil
+	}
+}

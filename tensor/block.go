@@ -1,0 +1,150 @@
+package tensor
+
+import (
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// Block is the operation a U-Net repeats, norm → SiLU → convolution, as one:
+//
+//	y = Conv2D(SiLU(GroupNorm(x)), W) + B + PerImage + Residual
+//
+// Per image, x is read once, normalised and activated into a zero-bordered image that stays in the cache, and
+// convolved from there. Nothing in between is kept: the gradient computes the activation again from x and the saved
+// statistics, which is less traffic than reading it back would be, and a third of the memory.
+type Block struct {
+	Norm
+	W        Tensor // [3 3 Cin Cout]
+	B        Tensor // [Cout] or empty
+	PerImage Tensor // [N Cout] or empty: the time embedding
+	Residual Tensor // [N H W Cout] or empty
+	Method   Method
+}
+
+func (b Block) window() Window {
+	v := Same3
+	v.Method = b.Method
+	return v
+}
+
+// NormSiLUConv computes y, and the norm's statistics for the gradient. x [N H W Cin], y [N H W Cout],
+// stats [N Groups 2]. packs may be nil.
+func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
+	d := b.window().dims("NormSiLUConv", y, x, b.W)
+	b.check("NormSiLUConv", d.cin)
+	checkShape("NormSiLUConv: stats", stats, b.StatsShape(d.n)...)
+	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	size := perImage(x)
+	par.For(d.n, func(i int, mem *par.Scratch) {
+		b.measure(b.stats(stats, i), x.Data[i*size:][:size], mem)
+	})
+	b.activation(&s, stats)
+	e := epilogue{b.B, b.PerImage, b.Residual}
+	if d.winograd() {
+		winogradConv(y, s, b.W, e, packs)
+	} else {
+		d.direct(y, &s, b.W, e, packs)
+	}
+	giveWork(s.scale)
+	giveWork(s.shift)
+}
+
+// activation computes the scale and shift by which s normalises its images.
+func (b Block) activation(s *source, stats Tensor) {
+	c := s.x.Shape[3]
+	par.For(s.x.Shape[0], func(i int, mem *par.Scratch) {
+		scale, shift := b.affine(b.stats(stats, i), mem)
+		copy(s.scale[i*c:], scale)
+		copy(s.shift[i*c:], shift)
+	})
+}
+
+// BlockGrad names the gradients of a Block that are wanted; each may be empty. Those of the residual is dy itself.
+type BlockGrad struct {
+	X           Tensor
+	AddX        bool // add to X instead of overwriting it
+	Gamma, Beta Tensor
+	W, B        Tensor
+	PerImage    Tensor
+}
+
+// NormSiLUConvGrad adds the gradients of NormSiLUConv.
+func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
+	d := b.window().dims("NormSiLUConvGrad", dy, x, b.W)
+	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	b.activation(&s, stats)
+	b.channelGrads(dst, dy)
+	if !dst.W.Empty() {
+		d.weightGrad(dst.W, &s, dy)
+	}
+	sums := takeWork(2 * d.n * d.cin)
+	clear(sums)
+	if d.winograd() {
+		b.winogradNormGrad(dst, &s, stats, dy, sums)
+	} else {
+		b.directNormGrad(dst, &s, stats, dy, sums)
+	}
+	b.paramGrads(dst.Gamma, dst.Beta, stats, sums)
+	giveWork(sums)
+	giveWork(s.scale)
+	giveWork(s.shift)
+}
+
+// channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images.
+func (b Block) channelGrads(dst BlockGrad, dy Tensor) {
+	n, c := dy.Shape[0], dy.Shape[3]
+	size := perImage(dy)
+	part := takeWork(n * c)
+	clear(part)
+	par.For(n, func(i int, _ *par.Scratch) { simd.ChannelSums(part[i*c:][:c], dy.Data[i*size:][:size]) })
+	if !dst.PerImage.Empty() {
+		simd.Axpy(dst.PerImage.Data, 1, part)
+	}
+	for i := 0; i < n && !dst.B.Empty(); i++ {
+		simd.Axpy(dst.B.Data, 1, part[i*c:][:c])
+	}
+	giveWork(part)
+}
+
+// winogradNormGrad carries dy back through convolution, activation and norm, a group of images at a time.
+func (b Block) winogradNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+	n, h, w, cin := s.x.Dims4()
+	t := newTiling(n, h, w, dy.Shape[3], cin)
+	u := winogradPackGrad(b.W)
+	defer giveWork(u)
+	size := h * w * cin
+	grads := source{x: dy}
+	group := t.group()
+	panels := (cin + panelWidth - 1) / panelWidth
+	par.For((n+group-1)/group, func(i int, mem *par.Scratch) {
+		n0, n1 := i*group, min((i+1)*group, n)
+		da := mem.Floats((n1 - n0) * size)
+		t.run(tiledPiece{n0, n1, 0, t.th, 0, panels}, &grads, u, mem, func(k int) target {
+			return target{y: da[(k-n0)*size:][:size]}
+		})
+		for k := n0; k < n1; k++ {
+			b.imageGrad(dst, s, stats, da[(k-n0)*size:][:size], k, sums, mem)
+		}
+	})
+}
+
+// directNormGrad is winogradNormGrad with the direct form: the gradient of the activation goes through memory.
+func (b Block) directNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+	d := b.window().dims("NormSiLUConvGrad", dy, s.x, b.W)
+	size := perImage(s.x)
+	da := Tensor{Data: takeWork(len(s.x.Data)), Shape: s.x.Shape}
+	d.directInputGrad(da, false, b.W, dy)
+	par.For(d.n, func(i int, mem *par.Scratch) {
+		b.imageGrad(dst, s, stats, da.Data[i*size:][:size], i, sums, mem)
+	})
+	giveWork(da.Data)
+}
+
+// imageGrad carries da, the gradient of image i's activation, back through SiLU and norm. It overwrites da.
+func (b Block) imageGrad(dst BlockGrad, s *source, stats Tensor, da []float32, i int, sums []float32, mem *par.Scratch) {
+	c := s.x.Shape[3]
+	x := s.x.Data[i*len(da):][:len(da)]
+	sum := channelSums{sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]}
+	simd.NormSiLUGrad(da, x, da, s.scale[i*c:][:c], s.shift[i*c:][:c], sum.du, sum.dux)
+	b.backward(dst.X, dst.AddX, i, da, x, b.stats(stats, i), sum, mem)
+}

@@ -1,0 +1,210 @@
+package tensor
+
+import (
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// Conv2D computes a convolution (a cross-correlation, as everywhere in this field):
+//
+//	y[n i j co] = b[co] + Σ_{kh kw ci} x̄[n, i·s+kh, j·s+kw, ci]·w[kh kw ci co]
+//
+// with x̄ = x bordered by zeros and s = v.Stride. x [N H W Cin], w [KH KW Cin Cout], b [Cout] or empty,
+// y [N OH OW Cout] as v.Out says. packs may be nil.
+//
+// It never unfolds the image: in NHWC the taps of one kernel row and their channels are KW·Cin neighbouring floats,
+// so a row of the result is a sum of KH matrix products of rows s·Cin apart.
+func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
+	d := v.dims("Conv2D", y, x, w)
+	if d.winograd() {
+		winogradConv(y, source{x: x}, w, epilogue{bias: b}, packs)
+		return
+	}
+	d.direct(y, &source{x: x}, w, epilogue{bias: b}, packs)
+}
+
+// Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false.
+func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window) {
+	d := v.dims("Conv2DGrad", dy, x, w)
+	if !dx.Empty() {
+		if d.winograd() {
+			winogradInputGrad(dx, add, w, dy)
+		} else {
+			d.directInputGrad(dx, add, w, dy)
+		}
+	}
+	if !db.Empty() {
+		addColumnSums(db.Data, dy)
+	}
+	if !dw.Empty() {
+		d.weightGrad(dw, &source{x: x}, dy)
+	}
+}
+
+// weightGrad adds the weight gradient for the images that s makes.
+func (d convDims) weightGrad(dw Tensor, s *source, dy Tensor) {
+	if d.winograd() {
+		winogradWeightGrad(dw, s, dy)
+	} else {
+		d.directWeightGrad(dw, s, dy)
+	}
+}
+
+// epilogue is what a convolution's sums start from: bias [Cout], one vector per image [N Cout], an image [N H W Cout].
+// Each may be empty.
+type epilogue struct {
+	bias, perImage, residual Tensor
+}
+
+// start returns bias + perImage of image n in the worker's memory, nil if there is neither.
+func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
+	if e.bias.Empty() && e.perImage.Empty() {
+		return nil
+	}
+	s := mem.Floats(cout)
+	clear(s)
+	if !e.bias.Empty() {
+		copy(s, e.bias.Data)
+	}
+	if !e.perImage.Empty() {
+		simd.Axpy(s, 1, e.perImage.Data[n*cout:][:cout])
+	}
+	return s
+}
+
+// begin writes what rows r0…r1 of image n start from and reports whether there is anything.
+func (e epilogue) begin(y []float32, at int, start []float32) bool {
+	switch {
+	case !e.residual.Empty():
+		copy(y, e.residual.Data[at:][:len(y)])
+		if start != nil {
+			simd.AddRows(y, start)
+		}
+	case start != nil:
+		simd.FillRows(y, start)
+	default:
+		return false
+	}
+	return true
+}
+
+// band is the number of result rows a piece of a direct convolution computes.
+const band = 8
+
+// direct is the convolution as its definition has it: the form for any kernel, and the reference for Winograd's.
+func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
+	depth := d.kh * d.tapRow
+	wp, done := packs.packed(w, panels, panelSize(depth, d.cout), func(p []float32) { packPanels(p, w.Data, depth, d.cout) })
+	defer done()
+	aOff, bOff := make([]int, d.kh), make([]int, d.kh)
+	for k := range d.kh {
+		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
+	}
+	bands := (d.oh + band - 1) / band
+	par.For(d.n*bands, func(i int, mem *par.Scratch) {
+		n, r0 := i/bands, i%bands*band
+		r1 := min(r0+band, d.oh)
+		y0, y1 := r0*d.Stride, (r1-1)*d.Stride+d.kh
+		pRow := d.cols * d.cin
+		p := mem.Floats((y1 - y0) * pRow)
+		s.fill(p, pRow, n, y0, y1, d.Top, d.Left)
+		start := e.start(n, d.cout, mem)
+		for r := r0; r < r1; r++ {
+			at := (n*d.oh + r) * d.outRow
+			c := y.Data[at:][:d.outRow]
+			g := simd.Gemm{
+				M: d.ow, N: d.cout, K: d.tapRow,
+				A: p[(r-r0)*d.Stride*pRow:], ARow: d.Stride * d.cin, AK: 1, AOff: aOff,
+				B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
+				C: c, CRow: d.cout, Add: e.begin(c, at, start),
+			}
+			g.Run()
+		}
+	})
+}
+
+// directWeightGrad adds dw[kh kw ci co] += Σ_{n i j} x̄[n, i·s+kh, j·s+kw, ci]·dy[n i j co]: for each kernel row the
+// product of a matrix of kw·ci rows, one float apart in x̄, with the rows of dy.
+func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
+	pRow := d.cols * d.cin
+	size := d.rows * pRow
+	for n0 := 0; n0 < d.n; n0 += partialChunks * gradChunk {
+		n1 := min(n0+partialChunks*gradChunk, d.n)
+		p := s.padded(n0, n1, d.Top, d.Left, d.rows, d.cols)
+		weightGrad(dw.Data, n1-n0, d.kh*d.tapRow, d.cout, func(dst []float32, i0, i1, r0, r1 int, fresh bool) {
+			aOff, bOff := make([]int, d.oh), make([]int, d.oh)
+			for r := range d.oh {
+				aOff[r], bOff[r] = r*d.Stride*pRow, r*d.outRow
+			}
+			for row := r0; row < r1; { // rows of one kernel row at a time
+				kh, tap := row/d.tapRow, row%d.tapRow
+				count := min(d.tapRow-tap, r1-row)
+				for i := i0; i < i1; i++ {
+					g := simd.Gemm{
+						M: count, N: d.cout, K: d.ow,
+						A: p[i*size+kh*pRow+tap:], ARow: 1, AK: d.Stride * d.cin, AOff: aOff,
+						B: dy.Data[(n0+i)*d.oh*d.outRow:], BRow: d.cout, BPanel: panelWidth, BOff: bOff,
+						C: dst[(row-r0)*d.cout:], CRow: d.cout, Add: i > i0 || !fresh,
+					}
+					g.Run()
+				}
+				row += count
+			}
+		})
+		giveWork(p)
+	}
+}
+
+// directInputGrad computes dx[n y x ci] (+)= Σ dy[n i j co]·w[kh kw ci co] over all i·s+kh = y+top, j·s+kw = x+left.
+// Pixels whose y+top leave the same remainder by s see the same kernel rows; so for each of the s·s phases it is a
+// convolution of dy, bordered by zeros, with stride 1.
+func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor) {
+	taps := d.kh * d.kw
+	panel := panelSize(d.cout, d.cin)
+	wt := takeWork(taps * panel)
+	defer giveWork(wt)
+	for t := range taps {
+		packTransposed(wt[t*panel:], w.Data[t*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
+	}
+	top, left := (d.kh-1)/d.Stride, (d.kw-1)/d.Stride // zeros before dy: the furthest that a tap looks back
+	rows, cols := d.rows/d.Stride+top+1, d.cols/d.Stride+left+1
+	src := source{x: dy}
+	par.For(d.n, func(n int, mem *par.Scratch) {
+		p := mem.Floats(rows * cols * d.cout)
+		src.fill(p, cols*d.cout, n, 0, rows, top, left)
+		for phase := range d.Stride * d.Stride {
+			d.inputGradPhase(dx, add, wt, p, n, phase/d.Stride, phase%d.Stride, top, left, cols)
+		}
+	})
+}
+
+// inputGradPhase computes the pixels with (y+top)%s = py and (x+left)%s = px of image n. p is dy bordered by top rows
+// and left columns of zeros, and cols wide.
+func (d convDims) inputGradPhase(dx Tensor, add bool, wt, p []float32, n, py, px, top, left, cols int) {
+	s, panel := d.Stride, panelSize(d.cout, d.cin)
+	y0, x0 := ((py-d.Top)%s+s)%s, ((px-d.Left)%s+s)%s // the first such pixel
+	count := (d.w - x0 + s - 1) / s
+	var aOff, bOff []int
+	for kh := py; kh < d.kh; kh += s {
+		for kw := px; kw < d.kw; kw += s {
+			i, j := top-kh/s, left-kw/s+(x0+d.Left)/s
+			aOff, bOff = append(aOff, (i*cols+j)*d.cout), append(bOff, (kh*d.kw+kw)*panel)
+		}
+	}
+	for y := y0; y < d.h && count > 0; y += s {
+		c := dx.Data[((n*d.h+y)*d.w+x0)*d.cin:]
+		if len(aOff) == 0 { // no tap reaches these pixels
+			for k := 0; k < count && !add; k++ {
+				clear(c[k*s*d.cin:][:d.cin])
+			}
+			continue
+		}
+		g := simd.Gemm{
+			M: count, N: d.cin, K: d.cout,
+			A: p[(y+d.Top)/s*cols*d.cout:], ARow: d.cout, AK: 1, AOff: aOff,
+			B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
+			C: c, CRow: s * d.cin, Add: add,
+		}
+		g.Run()
+	}
+}

@@ -1,0 +1,120 @@
+package tensor
+
+import (
+	"fmt"
+
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// Concat joins the channels of two tensors: y[…, :Ca] = a, y[…, Ca:] = b. a [… Ca], b [… Cb], y [… Ca+Cb].
+func Concat(y, a, b Tensor) {
+	rows, ca, cb := concatDims("Concat", y, a, b)
+	par.For(rows, func(i int, _ *par.Scratch) {
+		pixels := len(y.Data) / (ca + cb) / rows
+		for p := i * pixels; p < (i+1)*pixels; p++ {
+			dst := y.Data[p*(ca+cb):][:ca+cb]
+			copy(dst[:ca], a.Data[p*ca:])
+			copy(dst[ca:], b.Data[p*cb:])
+		}
+	})
+}
+
+// ConcatGrad adds the gradients of Concat: each operand's share of dy's channels, the first ca of which are a's. With
+// add false a destination is overwritten instead.
+func ConcatGrad(da Tensor, addA bool, db Tensor, addB bool, dy Tensor, ca int) {
+	takeChannels(da, addA, dy, 0)
+	takeChannels(db, addB, dy, ca)
+}
+
+// takeChannels computes dx (+)= the channels of dy from first on.
+func takeChannels(dx Tensor, add bool, dy Tensor, first int) {
+	if dx.Empty() {
+		return
+	}
+	last := len(dx.Shape) - 1
+	c, cx := dy.Shape[last], dx.Shape[last]
+	pixels := perImage(dx) / cx
+	par.For(dx.Shape[0], func(i int, _ *par.Scratch) {
+		for p := i * pixels; p < (i+1)*pixels; p++ {
+			dst, src := dx.Data[p*cx:][:cx], dy.Data[p*c+first:][:cx]
+			if add {
+				simd.Axpy(dst, 1, src)
+			} else {
+				copy(dst, src)
+			}
+		}
+	})
+}
+
+// concatDims checks the shapes of Concat and returns the first dimension and the channels of a and b.
+func concatDims(op string, y, a, b Tensor) (rows, ca, cb int) {
+	last := len(y.Shape) - 1
+	ok := len(a.Shape) == last+1 && len(b.Shape) == last+1 && a.Shape[last]+b.Shape[last] == y.Shape[last]
+	for i := 0; ok && i < last; i++ {
+		ok = a.Shape[i] == y.Shape[i] && b.Shape[i] == y.Shape[i]
+	}
+	if !ok {
+		panic(fmt.Sprintf("tensor: %s: got shapes %v and %v for a result of %v", op, a.Shape, b.Shape, y.Shape))
+	}
+	return y.Shape[0], a.Shape[last], b.Shape[last]
+}
+
+// Upsample repeats every pixel of x in a 2×2 block: nearest-neighbour enlargement. x [N H W C], y [N 2H 2W C].
+func Upsample(y, x Tensor) {
+	n, h, w, c := x.Dims4()
+	checkShape("Upsample", y, n, 2*h, 2*w, c)
+	par.For(n, func(i int, _ *par.Scratch) {
+		for r := i * h; r < (i+1)*h; r++ {
+			dst := y.Data[2*r*2*w*c:][:2*2*w*c]
+			for p := range w {
+				pixel := x.Data[(r*w+p)*c:][:c]
+				copy(dst[2*p*c:], pixel)
+				copy(dst[(2*p+1)*c:], pixel)
+			}
+			copy(dst[2*w*c:], dst[:2*w*c])
+		}
+	})
+}
+
+// UpsampleGrad adds the gradient of Upsample: dx += the sum of dy over each 2×2 block.
+func UpsampleGrad(dx, dy Tensor) {
+	if dx.Empty() {
+		return
+	}
+	n, h, w, c := dx.Dims4()
+	checkShape("UpsampleGrad", dy, n, 2*h, 2*w, c)
+	par.For(n, func(i int, _ *par.Scratch) {
+		for r := i * h; r < (i+1)*h; r++ {
+			for p := range w {
+				dst := dx.Data[(r*w+p)*c:][:c]
+				for _, first := range [4]int{(2*r*2*w + 2*p) * c, (2*r*2*w + 2*p + 1) * c, ((2*r+1)*2*w + 2*p) * c, ((2*r+1)*2*w + 2*p + 1) * c} {
+					simd.Axpy(dst, 1, dy.Data[first:][:c])
+				}
+			}
+		}
+	})
+}
+
+// Embed copies rows of a table: y[n] = table[ids[n]]. table [K C], y [N C]. It panics if an id is outside 0…K−1.
+func Embed(y, table Tensor, ids []int) {
+	k, c := table.Dims2()
+	checkShape("Embed", y, len(ids), c)
+	for n, id := range ids {
+		if id < 0 || id >= k {
+			panic(fmt.Sprintf("tensor: Embed: got id %d, want 0…%d", id, k-1))
+		}
+		copy(y.Data[n*c:][:c], table.Data[id*c:])
+	}
+}
+
+// EmbedGrad adds the gradient of Embed: dtable[ids[n]] += dy[n], in order of n.
+func EmbedGrad(dtable, dy Tensor, ids []int) {
+	if dtable.Empty() {
+		return
+	}
+	_, c := dtable.Dims2()
+	for n, id := range ids {
+		simd.Axpy(dtable.Data[id*c:][:c], 1, dy.Data[n*c:][:c])
+	}
+}

@@ -1,0 +1,166 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// Norm is a group normalisation (Wu & He 2018): the channels of each image fall in Groups equal groups, each brought
+// to mean 0 and variance 1 over its channels and pixels, then scaled by Gamma and shifted by Beta per channel:
+//
+//	y = Gamma·(x − mean)/√(var + Eps) + Beta,  var the biased variance.
+//
+// Seen per channel that is y = scale·x + shift, and so the kernels do it.
+type Norm struct {
+	Gamma, Beta Tensor // [C]
+	Groups      int    // divides C
+	Eps         float64
+}
+
+// StatsShape returns the shape of the statistics that GroupNorm saves for its gradient: mean and 1/√(var+Eps) per
+// image and group.
+func (m Norm) StatsShape(n int) []int { return []int{n, m.Groups, 2} }
+
+func (m Norm) check(op string, c int) {
+	if m.Groups <= 0 || c%m.Groups != 0 {
+		panic(fmt.Sprintf("tensor: %s: got %d channels, want a multiple of %d groups", op, c, m.Groups))
+	}
+	checkShape(op+": Gamma", m.Gamma, c)
+	checkShape(op+": Beta", m.Beta, c)
+}
+
+// GroupNorm computes y = m(x) and saves the statistics. x, y [N H W C], stats [N Groups 2].
+func GroupNorm(y, stats, x Tensor, m Norm) {
+	sameShape("GroupNorm", y, x)
+	n, _, _, c := x.Dims4()
+	m.check("GroupNorm", c)
+	checkShape("GroupNorm: stats", stats, m.StatsShape(n)...)
+	size := perImage(x)
+	par.For(n, func(i int, mem *par.Scratch) {
+		xi := x.Data[i*size:][:size]
+		st := m.stats(stats, i)
+		m.measure(st, xi, mem)
+		scale, shift := m.affine(st, mem)
+		simd.Norm(y.Data[i*size:][:size], xi, scale, shift)
+	})
+}
+
+// GroupNormGrad adds the gradients of GroupNorm, dx being overwritten instead if add is false.
+func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m Norm) {
+	n, _, _, c := x.Dims4()
+	size := perImage(x)
+	sums := takeWork(2 * n * c)
+	clear(sums)
+	par.For(n, func(i int, mem *par.Scratch) {
+		xi, dyi := x.Data[i*size:][:size], dy.Data[i*size:][:size]
+		s := channelSums{sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]}
+		simd.NormGrad(s.du, s.dux, xi, dyi)
+		m.backward(dx, add, i, dyi, xi, m.stats(stats, i), s, mem)
+	})
+	m.paramGrads(dgamma, dbeta, stats, sums)
+	giveWork(sums)
+}
+
+// stats returns image i's part of stats: mean and 1/√(var+Eps) of each group in turn.
+func (m Norm) stats(stats Tensor, i int) []float32 {
+	return stats.Data[i*2*m.Groups:][:2*m.Groups]
+}
+
+// measure computes the statistics of one image in two passes, mean before variance, so that a large mean costs no
+// precision: sums per channel in float32, over channels in float64.
+func (m Norm) measure(st, x []float32, mem *par.Scratch) {
+	c := len(m.Gamma.Data)
+	sum, mean := mem.Floats(c), mem.Floats(c)
+	width, count := c/m.Groups, float64(len(x)/c*(c/m.Groups))
+
+	clear(sum)
+	simd.ChannelSums(sum, x)
+	for g := range m.Groups {
+		mu := groupSum(sum, g, width) / count
+		st[2*g] = float32(mu)
+		for j := g * width; j < (g+1)*width; j++ {
+			mean[j] = float32(mu)
+		}
+	}
+	clear(sum)
+	simd.ChannelSquares(sum, x, mean)
+	for g := range m.Groups {
+		st[2*g+1] = float32(1 / math.Sqrt(groupSum(sum, g, width)/count+m.Eps))
+	}
+}
+
+// affine returns the norm as a scale and a shift per channel.
+func (m Norm) affine(st []float32, mem *par.Scratch) (scale, shift []float32) {
+	c := len(m.Gamma.Data)
+	scale, shift = mem.Floats(c), mem.Floats(c)
+	width := c / m.Groups
+	for j := range c {
+		mean, rstd := st[j/width*2], st[j/width*2+1]
+		scale[j] = m.Gamma.Data[j] * rstd
+		shift[j] = m.Beta.Data[j] - mean*scale[j]
+	}
+	return scale, shift
+}
+
+// channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x.
+type channelSums struct{ du, dux []float32 }
+
+// backward computes the gradient of one image's norm for its input. With x̂ = (x−mean)·r, r = 1/√(var+Eps), and
+// means over the group's channels and pixels,
+//
+//	dx = r·(du·γ − mean(du·γ) − x̂·mean(du·γ·x̂))
+//
+// which is a·du + b·x + c with a, b and c per channel.
+func (m Norm) backward(dx Tensor, add bool, i int, du, x, st []float32, s channelSums, mem *par.Scratch) {
+	if dx.Empty() {
+		return
+	}
+	c := len(m.Gamma.Data)
+	ka, kb, kc := mem.Floats(c), mem.Floats(c), mem.Floats(c)
+	width := c / m.Groups
+	count := float64(len(x) / c * width)
+	for g := range m.Groups {
+		mean, r := float64(st[2*g]), float64(st[2*g+1])
+		var sum, sumHat float64 // of du·γ and of du·γ·x̂
+		for j := g * width; j < (g+1)*width; j++ {
+			gamma := float64(m.Gamma.Data[j])
+			sum += gamma * float64(s.du[j])
+			sumHat += gamma * (float64(s.dux[j]) - mean*float64(s.du[j])) * r
+		}
+		b := -r * r * sumHat / count
+		shift := -b*mean - r*sum/count
+		for j := g * width; j < (g+1)*width; j++ {
+			ka[j], kb[j], kc[j] = m.Gamma.Data[j]*st[2*g+1], float32(b), float32(shift)
+		}
+	}
+	simd.Affine3(dx.Data[i*len(x):][:len(x)], du, x, ka, kb, kc, add)
+}
+
+// paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums holds each image's channelSums.
+func (m Norm) paramGrads(dgamma, dbeta, stats Tensor, sums []float32) {
+	if dgamma.Empty() {
+		return
+	}
+	c := len(m.Gamma.Data)
+	width := c / m.Groups
+	for i := range stats.Shape[0] {
+		st := m.stats(stats, i)
+		du, dux := sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]
+		for j := range c {
+			mean, r := st[j/width*2], st[j/width*2+1]
+			dgamma.Data[j] += (dux[j] - mean*du[j]) * r
+			dbeta.Data[j] += du[j]
+		}
+	}
+}
+
+func groupSum(sum []float32, g, width int) float64 {
+	total := 0.0
+	for _, v := range sum[g*width : (g+1)*width] {
+		total += float64(v)
+	}
+	return total
+}

@@ -1,0 +1,192 @@
+package tensor
+
+import (
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// UpConv computes a 3×3 convolution of an image enlarged two times by repeating its pixels,
+//
+//	y = Conv2D(Upsample(x), w, b, Same3),
+//
+// without making the enlarged image. Of its nine taps those that fall on the same pixel of x share one product: at an
+// even row the tap above falls on the row above, the other two on the row itself; at an odd row the first two on the
+// row itself, the last on the row below. So each of the four phases (row and column even or odd) is a 2×2 convolution
+// of x, whose weights are sums of those of w, and 16 products per pixel of x do the work of 36.
+//
+// x [N H W Cin], w [3 3 Cin Cout], b [Cout] or empty, y [N 2H 2W Cout]. packs may be nil.
+func UpConv(y, x, w, b Tensor, packs *Packs) {
+	d := upDims("UpConv", y, x, w)
+	wp, done := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
+		k := takeWork(4 * d.size)
+		d.foldKernels(k, w.Data)
+		for phase := range 4 {
+			packPanels(p[phase*d.panel:], k[phase*d.size:], 4*d.cin, d.cout)
+		}
+		giveWork(k)
+	})
+	defer done()
+	pRow := (d.w + 2) * d.cin
+	bands := (d.h + band - 1) / band
+	e := epilogue{bias: b}
+	s := source{x: x}
+	par.For(d.n*bands, func(i int, mem *par.Scratch) {
+		n, r0 := i/bands, i%bands*band
+		r1 := min(r0+band, d.h)
+		p := mem.Floats((r1 - r0 + 2) * pRow)
+		s.fill(p, pRow, n, r0, r1+2, 1, 1)
+		for r := r0; r < r1; r++ {
+			at := (n*d.h + r) * 4 * d.w * d.cout
+			add := e.begin(y.Data[at:][:4*d.w*d.cout], at, b.Data)
+			for phase := range 4 {
+				py, px := phase/2, phase%2
+				g := simd.Gemm{
+					M: d.w, N: d.cout, K: 2 * d.cin,
+					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: []int{0, pRow},
+					B: wp[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: []int{0, 2 * d.cin * panelWidth},
+					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Add: add,
+				}
+				g.Run()
+			}
+		}
+	})
+}
+
+// UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false.
+func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor) {
+	d := upDims("UpConvGrad", dy, x, w)
+	if !dx.Empty() {
+		d.inputGrad(dx, add, w, dy)
+	}
+	if !db.Empty() {
+		addColumnSums(db.Data, dy)
+	}
+	if !dw.Empty() {
+		d.weightGrad(dw, x, dy)
+	}
+}
+
+// upConv holds the sizes of an UpConv.
+type upConv struct {
+	n, h, w, cin, cout int
+	size               int // of one phase's kernel [2 2 Cin Cout]
+	panel              int // and packed
+}
+
+func upDims(op string, y, x, w Tensor) upConv {
+	n, h, wd, cin := x.Dims4()
+	_, _, _, cout := w.Dims4()
+	checkShape(op+": weights", w, 3, 3, cin, cout)
+	checkShape(op, y, n, 2*h, 2*wd, cout)
+	return upConv{n, h, wd, cin, cout, 4 * cin * cout, panelSize(4*cin, cout)}
+}
+
+// upTap says on which of a phase's two taps tap k of the 3×3 kernel falls, in one dimension.
+func upTap(phase, k int) int { return (k + 1 - phase) / 2 }
+
+// eachTap calls f for every phase, tap of w [3 3 …] and the tap of the phase's kernel that it falls on, as offsets in
+// floats into w and the four kernels [4 2 2 Cin Cout].
+func (d upConv) eachTap(f func(kernel, tap int)) {
+	c := d.cin * d.cout
+	for phase := range 4 {
+		for k := range 9 {
+			a, b := upTap(phase/2, k/3), upTap(phase%2, k%3)
+			f((phase*4+a*2+b)*c, k*c)
+		}
+	}
+}
+
+// foldKernels computes the four kernels [4 2 2 Cin Cout] from w.
+func (d upConv) foldKernels(kernels, w []float32) {
+	clear(kernels)
+	c := d.cin * d.cout
+	d.eachTap(func(kernel, tap int) { simd.Axpy(kernels[kernel:][:c], 1, w[tap:][:c]) })
+}
+
+// inputGrad computes dx (+)= Σ over the 16 taps of the four phases, each reading dy two pixels apart.
+func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor) {
+	kernels := takeWork(4 * d.size)
+	defer giveWork(kernels)
+	d.foldKernels(kernels, w.Data)
+	tapPanel := panelSize(d.cout, d.cin)
+	wt := takeWork(16 * tapPanel)
+	defer giveWork(wt)
+	par.For(16, func(i int, _ *par.Scratch) {
+		packTransposed(wt[i*tapPanel:], kernels[i*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
+	})
+	// dy is bordered by two rows and columns. Tap a of phase p reads x at row i+a+p−1 for the result in row 2i+p; so
+	// row r of x reaches row 2(r−a−p+1)+p of dy.
+	pRow := (2*d.w + 4) * d.cout
+	var aOff, bOff []int
+	for i := range 16 {
+		py, px, a, b := i/8, i/4%2, i/2%2, i%2
+		aOff = append(aOff, (4-2*a-py)*pRow+(4-2*b-px)*d.cout)
+		bOff = append(bOff, i*tapPanel)
+	}
+	s := source{x: dy}
+	bands := (d.h + band - 1) / band
+	par.For(d.n*bands, func(i int, mem *par.Scratch) {
+		n, r0 := i/bands, i%bands*band
+		r1 := min(r0+band, d.h)
+		p := mem.Floats((2*(r1-r0) + 4) * pRow)
+		s.fill(p, pRow, n, 2*r0, 2*r1+4, 2, 2)
+		for r := r0; r < r1; r++ {
+			g := simd.Gemm{
+				M: d.w, N: d.cin, K: d.cout,
+				A: p[2*(r-r0)*pRow:], ARow: 2 * d.cout, AK: 1, AOff: aOff,
+				B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
+				C: dx.Data[(n*d.h+r)*d.w*d.cin:], CRow: d.cin, Add: add,
+			}
+			g.Run()
+		}
+	})
+}
+
+// weightGrad adds dw: the gradient of each phase's kernel, unfolded, chunk by chunk of images.
+func (d upConv) weightGrad(dw, x, dy Tensor) {
+	pRow := (d.w + 2) * d.cin
+	size := (d.h + 2) * pRow
+	s := source{x: x}
+	kernels := takeWork(4 * d.size)
+	defer giveWork(kernels)
+	for n0 := 0; n0 < d.n; n0 += gradChunk {
+		n1 := min(n0+gradChunk, d.n)
+		p := s.padded(n0, n1, 1, 1, d.h+2, d.w+2)
+		blocks := max(1, d.cin/32) // rows 2·Cin of a kernel row in as many pieces
+		par.For(8*blocks, func(i int, _ *par.Scratch) {
+			phase, a, block := i/(2*blocks), i/blocks%2, i%blocks
+			c0, c1 := block*2*d.cin/blocks, (block+1)*2*d.cin/blocks
+			d.kernelGrad(kernels[phase*d.size+(a*2*d.cin+c0)*d.cout:], p, dy, n0, n1, phase, a, c0, c1-c0, size, pRow)
+		})
+		d.unfold(dw.Data, kernels)
+		giveWork(p)
+	}
+}
+
+// kernelGrad computes count rows, from c0 on, of kernel row a of one phase, summed over images n0…n1 with input p.
+func (d upConv) kernelGrad(dst, p []float32, dy Tensor, n0, n1, phase, a, c0, count, size, pRow int) {
+	py, px := phase/2, phase%2
+	aOff, bOff := make([]int, d.h), make([]int, d.h)
+	for r := range d.h {
+		aOff[r], bOff[r] = (r+py+a)*pRow+px*d.cin+c0, (2*r+py)*2*d.w*d.cout+px*d.cout
+	}
+	for n := n0; n < n1; n++ {
+		g := simd.Gemm{
+			M: count, N: d.cout, K: d.w,
+			A: p[(n-n0)*size:], ARow: 1, AK: d.cin, AOff: aOff,
+			B: dy.Data[n*4*d.h*d.w*d.cout:], BRow: 2 * d.cout, BPanel: panelWidth, BOff: bOff,
+			C: dst, CRow: d.cout, Add: n > n0,
+		}
+		g.Run()
+	}
+}
+
+// unfold adds the kernels' gradients to dw: the gradient of foldKernels.
+func (d upConv) unfold(dw, kernels []float32) {
+	c := d.cin * d.cout
+	rows := (d.cin + 15) / 16
+	par.For(rows, func(i int, _ *par.Scratch) {
+		lo, hi := i*c/rows, (i+1)*c/rows
+		d.eachTap(func(kernel, tap int) { simd.Axpy(dw[tap+lo:tap+hi], 1, kernels[kernel+lo:kernel+hi]) })
+	})
+}

@@ -1,0 +1,99 @@
+package tensor
+
+import (
+	"fmt"
+
+	"ddpm/internal/par"
+	"ddpm/internal/simd"
+)
+
+// Window is how a convolution's kernel moves over an image: its stride, and how many rows and columns of zeros border
+// the image on each side; and the way it is computed.
+type Window struct {
+	Stride                   int
+	Top, Left, Bottom, Right int
+	Method                   Method
+}
+
+var (
+	// Same3 keeps the size of an image under a 3×3 kernel.
+	Same3 = Window{Stride: 1, Top: 1, Left: 1, Bottom: 1, Right: 1}
+	// Half3 halves an image under a 3×3 kernel, as torch.nn.Conv2d does with stride 2 and padding 1.
+	Half3 = Window{Stride: 2, Top: 1, Left: 1, Bottom: 1, Right: 1}
+	// HalfEnd3 halves an image bordered at the bottom and right only: TensorFlow's 'SAME', which the published DDPM
+	// checkpoints were trained with.
+	HalfEnd3 = Window{Stride: 2, Bottom: 1, Right: 1}
+)
+
+// Out returns the size of the result for an image of h×w under a kernel of kh×kw.
+func (v Window) Out(h, w, kh, kw int) (oh, ow int) {
+	return (h+v.Top+v.Bottom-kh)/v.Stride + 1, (w+v.Left+v.Right-kw)/v.Stride + 1
+}
+
+// source is what a convolution reads: images x [N H W C], as they are or normalised and activated on the way.
+type source struct {
+	x     Tensor
+	act   bool // SiLU of the norm instead of x itself
+	scale []float32
+	shift []float32 // the norm of x, per image and channel [N C]
+}
+
+// fill writes rows y0…y1 of image n into the zero-bordered image p, whose rows are pRow floats long and whose first
+// row and column lie top rows above and left columns left of the image. What lies outside the image becomes zero:
+// the border is of the activated image, not of x.
+func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
+	_, h, w, c := s.x.Dims4()
+	image := s.x.Data[n*h*w*c:][:h*w*c]
+	for y := y0; y < y1; y++ {
+		dst := p[(y-y0)*pRow:][:pRow]
+		if r := y - top; r < 0 || r >= h {
+			clear(dst)
+			continue
+		}
+		src := image[(y-top)*w*c:][:w*c]
+		clear(dst[:left*c])
+		clear(dst[left*c+w*c:])
+		if inside := dst[left*c:][:w*c]; s.act {
+			simd.NormSiLU(inside, src, s.scale[n*c:][:c], s.shift[n*c:][:c])
+		} else {
+			copy(inside, src)
+		}
+	}
+}
+
+// padded returns the images n0…n1 of s bordered by zeros, in memory of tensor.work: rows and cols count the border.
+func (s *source) padded(n0, n1, top, left, rows, cols int) []float32 {
+	c := s.x.Shape[3]
+	p := takeWork((n1 - n0) * rows * cols * c)
+	par.For(n1-n0, func(i int, _ *par.Scratch) {
+		s.fill(p[i*rows*cols*c:], cols*c, n0+i, 0, rows, top, left)
+	})
+	return p
+}
+
+// convDims are the sizes of a convolution.
+type convDims struct {
+	Window
+	n, h, w, cin   int
+	kh, kw         int
+	oh, ow, cout   int
+	rows, cols     int // of the bordered image
+	tapRow, outRow int // floats in a row of taps kw·cin, and of the result
+}
+
+// dims checks the shapes of a convolution and returns its sizes. y may be of any image count n; its images must fit.
+func (v Window) dims(op string, y, x, w Tensor) convDims {
+	n, h, wd, c := x.Dims4()
+	if len(w.Shape) != 4 || w.Shape[2] != c {
+		panic(fmt.Sprintf("tensor: %s: got weights %v, want [KH KW Cin Cout] with Cin %d", op, w.Shape, c))
+	}
+	d := convDims{Window: v, n: n, h: h, w: wd, cin: c, kh: w.Shape[0], kw: w.Shape[1], cout: w.Shape[3]}
+	d.rows, d.cols = h+v.Top+v.Bottom, wd+v.Left+v.Right
+	if v.Stride < 1 || d.rows < d.kh || d.cols < d.kw {
+		panic(fmt.Sprintf("tensor: %s: got an image of %d×%d with window %+v, want room for a kernel of %d×%d", op, h, wd, v, d.kh, d.kw))
+	}
+	d.oh, d.ow = v.Out(h, wd, d.kh, d.kw)
+	d.tapRow, d.outRow = d.kw*c, d.ow*d.cout
+	checkShape(op, y, n, d.oh, d.ow, d.cout)
+	return d
+}

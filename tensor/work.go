@@ -1,0 +1,104 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"ddpm/internal/par"
+)
+
+// span is the number of elements in one piece of elementwise work: large enough to hide the hand-over, small enough
+// to balance.
+const span = 1 << 15
+
+// spans runs f over [0, n) in pieces of span elements.
+func spans(n int, f func(lo, hi int)) {
+	par.For((n+span-1)/span, func(i int, _ *par.Scratch) { f(i*span, min((i+1)*span, n)) })
+}
+
+// work is memory that an operation needs across its parallel pieces: free lists by exact length, like a tape's.
+var work struct {
+	sync.Mutex
+	free map[int][][]float32
+}
+
+// takeWork returns n floats with undefined contents; giveWork takes them back.
+func takeWork(n int) []float32 {
+	work.Lock()
+	defer work.Unlock()
+	var x []float32
+	if list := work.free[n]; len(list) > 0 {
+		x, work.free[n] = list[len(list)-1], list[:len(list)-1]
+	} else {
+		x = make([]float32, n)
+	}
+	par.Fill(x)
+	return x
+}
+
+func giveWork(x []float32) {
+	work.Lock()
+	defer work.Unlock()
+	if work.free == nil {
+		work.free = map[int][][]float32{}
+	}
+	work.free[len(x)] = append(work.free[len(x)], x)
+}
+
+// Packs keeps weights in the layout of the kernels between calls of the operations that are given it. The weights must
+// not change during its life. A nil *Packs keeps nothing: weights are then packed at every call, as training needs.
+type Packs struct {
+	m map[packKey][]float32
+}
+
+// NewPacks returns an empty Packs.
+func NewPacks() *Packs { return &Packs{m: map[packKey][]float32{}} }
+
+type packKey struct {
+	w    *float32
+	form form
+}
+
+// form is one of the layouts that weights are packed in.
+type form uint8
+
+const (
+	panels   form = iota // panels of 32 columns, see simd.Gemm
+	winoForm             // the Winograd transform of a 3×3 kernel, in panels
+	upForm               // the four 2×2 kernels of UpConv, in panels
+)
+
+// packed returns w packed by pack in the given form, size floats. done must be called after the last use.
+func (p *Packs) packed(w Tensor, f form, size int, pack func(dst []float32)) (buf []float32, done func()) {
+	if p == nil {
+		buf = takeWork(size)
+		pack(buf)
+		return buf, func() { giveWork(buf) }
+	}
+	key := packKey{&w.Data[0], f}
+	buf, ok := p.m[key]
+	if !ok {
+		buf = make([]float32, size)
+		pack(buf)
+		p.m[key] = buf
+	}
+	return buf, func() {}
+}
+
+// sameShape panics unless all of xs have the shape of y.
+func sameShape(op string, y Tensor, xs ...Tensor) {
+	for _, x := range xs {
+		if !slices.Equal(x.Shape, y.Shape) {
+			panic(fmt.Sprintf("tensor: %s: got shape %v, want %v", op, x.Shape, y.Shape))
+		}
+	}
+}
+
+// perImage returns the number of elements in one image of x, whose first dimension counts images.
+func perImage(x Tensor) int {
+	if len(x.Shape) == 0 || x.Shape[0] == 0 {
+		return 0
+	}
+	return len(x.Data) / x.Shape[0]
+}
