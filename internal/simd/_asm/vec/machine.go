@@ -1,0 +1,376 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/attr"
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A machine is an instruction set and a number of lanes: one or two registers
+// of 8 or 16 floats that are worked on as one vector.
+type machine struct {
+	wide      bool // AVX-512
+	registers int
+	held      map[float32]Op // constants kept in registers
+}
+
+// A vec holds one operand for each register of the machine. It is immutable:
+// operations return a new one, and avo assigns the registers.
+type vec []Op
+
+// A mask covers the first lanes of a vector. The nil mask covers all of them.
+type mask []Op
+
+// begin starts a function. The name becomes nameAVX512 or nameAVX2. The vector
+// is 16 lanes in either, or with single, for loops that hold many vectors, one
+// register.
+func begin(wide, single bool, name, signature string) *machine {
+	suffix := "AVX2"
+	if wide {
+		suffix = "AVX512"
+	}
+	TEXT(name+suffix, attr.NOSPLIT, "func"+signature)
+	Pragma("noescape")
+	declared = append(declared, [2]string{name + suffix, signature})
+	m := &machine{wide: wide, registers: 1, held: map[float32]Op{}}
+	if !wide && !single {
+		m.registers = 2
+	}
+	return m
+}
+
+func (m *machine) end() {
+	VZEROUPPER()
+	RET()
+}
+
+func (m *machine) bytes() int {
+	if m.wide {
+		return 64
+	}
+	return 32
+}
+
+func (m *machine) lanes() int { return m.bytes() / 4 * m.registers }
+
+func (m *machine) register() reg.VecVirtual {
+	if m.wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// each builds a vec register by register.
+func (m *machine) each(f func(i int, d Op)) vec {
+	v := make(vec, m.registers)
+	for i := range v {
+		v[i] = m.register()
+		f(i, v[i])
+	}
+	return v
+}
+
+func (m *machine) same(op Op) vec {
+	v := make(vec, m.registers)
+	for i := range v {
+		v[i] = op
+	}
+	return v
+}
+
+// Constants.
+
+var globals = map[string]Mem{}
+
+func global(name string, values ...uint32) Mem {
+	if mem, ok := globals[name]; ok {
+		return mem
+	}
+	mem := GLOBL(name, attr.RODATA|attr.NOPTR)
+	for i, v := range values {
+		DATA(4*i, U32(v))
+	}
+	globals[name] = mem
+	return mem
+}
+
+// constantMem is eight copies of c: AVX2 reads them as an operand, and
+// both broadcast the first.
+func constantMem(c float32) Mem {
+	bits := math.Float32bits(c)
+	return global(fmt.Sprintf("vec_%08x", bits), bits, bits, bits, bits, bits, bits, bits, bits)
+}
+
+// hold keeps constants in a register from here on, for loops to use.
+func (m *machine) hold(constants ...float32) {
+	for _, c := range constants {
+		if _, ok := m.held[c]; !ok {
+			r := m.register()
+			VBROADCASTSS(constantMem(c), r)
+			m.held[c] = r
+		}
+	}
+}
+
+// prefer holds constants in AVX-512, which has 32 registers. In AVX2 they stay
+// in memory and can be the second operand only.
+func (m *machine) prefer(constants ...float32) {
+	if m.wide {
+		m.hold(constants...)
+	}
+}
+
+func (m *machine) constant(c float32) vec {
+	if r, ok := m.held[c]; ok {
+		return m.same(r)
+	}
+	if m.wide {
+		panic(fmt.Sprint("constant not held: ", c))
+	}
+	return m.same(constantMem(c))
+}
+
+// fill is a new vector of copies of c, to accumulate in.
+func (m *machine) fill(c float32) vec {
+	return m.each(func(_ int, d Op) { VBROADCASTSS(constantMem(c), d) })
+}
+
+func (m *machine) zero() vec {
+	return m.each(func(_ int, d Op) { VXORPS(d, d, d) })
+}
+
+// broadcast fills a vector with a float32 in memory.
+func (m *machine) broadcast(mem Mem) vec {
+	r := m.register()
+	VBROADCASTSS(mem, r)
+	return m.same(r)
+}
+
+func (m *machine) scalar(param string) vec {
+	b, err := Param(param).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return m.broadcast(b.Addr)
+}
+
+// Memory.
+
+// firstLanes is the mask of the first n lanes, n less than all of them.
+func (m *machine) firstLanes(n reg.GPVirtual) mask {
+	if m.wide {
+		ones, k := GP32(), K()
+		MOVL(U32(0xffff), ones)
+		BZHIL(n.As32(), ones, ones)
+		KMOVW(ones, k)
+		return mask{k}
+	}
+	var table [32]uint32
+	for i := range 16 {
+		table[i] = 0xffffffff
+	}
+	p := GP64()
+	LEAQ(global("vec_lanes", table[:]...).Offset(64), p)
+	bytes := GP64()
+	MOVQ(n, bytes)
+	SHLQ(Imm(2), bytes)
+	SUBQ(bytes, p)
+	return mask(m.each(func(i int, d Op) { VMOVUPS(Mem{Base: p, Disp: 32 * i}, d) }))
+}
+
+// load reads the lanes of k; the others become 0.
+func (m *machine) load(mem Mem, k mask) vec {
+	return m.each(func(i int, d Op) {
+		switch at := mem.Offset(m.bytes() * i); {
+		case k == nil:
+			VMOVUPS(at, d)
+		case m.wide:
+			VMOVUPS_Z(at, k[i], d)
+		default:
+			VMASKMOVPS(at, k[i], d)
+		}
+	})
+}
+
+func (m *machine) store(v vec, mem Mem, k mask) {
+	for i := range v {
+		switch at := mem.Offset(m.bytes() * i); {
+		case k == nil:
+			VMOVUPS(v[i], at)
+		case m.wide:
+			VMOVUPS(v[i], k[i], at)
+		default:
+			VMASKMOVPS(v[i], k[i], at)
+		}
+	}
+}
+
+// Arithmetic. The second operand of each may be memory.
+
+func (m *machine) binary(instruction func(...Op), a, b vec) vec {
+	return m.each(func(i int, d Op) { instruction(b[i], a[i], d) })
+}
+
+func (m *machine) add(a, b vec) vec { return m.binary(VADDPS, a, b) }
+func (m *machine) sub(a, b vec) vec { return m.binary(VSUBPS, a, b) }
+func (m *machine) mul(a, b vec) vec { return m.binary(VMULPS, a, b) }
+func (m *machine) div(a, b vec) vec { return m.binary(VDIVPS, a, b) }
+
+// max and min give b where either operand is NaN.
+func (m *machine) max(a, b vec) vec { return m.binary(VMAXPS, a, b) }
+func (m *machine) min(a, b vec) vec { return m.binary(VMINPS, a, b) }
+
+func (m *machine) sqrt(a vec) vec {
+	return m.each(func(i int, d Op) { VSQRTPS(a[i], d) })
+}
+
+// accumulate is acc += v, in place.
+func (m *machine) accumulate(acc, v vec) {
+	for i := range acc {
+		VADDPS(v[i], acc[i], acc[i])
+	}
+}
+
+// scalb adds the integer in the low bits of n to the exponent of p.
+func (m *machine) scalb(p, n vec) vec {
+	return m.each(func(i int, d Op) {
+		shifted := m.register()
+		VPSLLD(Imm(23), n[i], shifted)
+		VPADDD(shifted, p[i], d)
+	})
+}
+
+// Predicates of VCMPPS. Both are true of NaN.
+const (
+	notLess      = 5
+	notLessEqual = 6
+)
+
+func (m *machine) compare(predicate uint64, a, b vec) mask {
+	k := make(mask, m.registers)
+	for i := range k {
+		if m.wide {
+			k[i] = K()
+		} else {
+			k[i] = YMM()
+		}
+		VCMPPS(Imm(predicate), b[i], a[i], k[i])
+	}
+	return k
+}
+
+// keep is v in the lanes of k and 0 elsewhere.
+func (m *machine) keep(v vec, k mask) vec {
+	if k == nil {
+		return v
+	}
+	return m.each(func(i int, d Op) {
+		if m.wide {
+			VMOVAPS_Z(v[i], k[i], d)
+		} else {
+			VANDPS(v[i], k[i], d)
+		}
+	})
+}
+
+// choose is v in the lanes of k and other elsewhere.
+func (m *machine) choose(k mask, v, other vec) vec {
+	if k == nil {
+		return v
+	}
+	return m.each(func(i int, d Op) {
+		if m.wide {
+			VBLENDMPS(v[i], other[i], k[i], d)
+		} else {
+			VBLENDVPS(k[i], v[i], other[i], d)
+		}
+	})
+}
+
+// Folding lanes: lane l meets lane l+8, then l+4, l+2 and l+1.
+
+// fold combines 16 lanes into one, in the first lane of the result.
+func (m *machine) fold(instruction func(...Op), v vec) reg.VecVirtual {
+	y := YMM()
+	if m.wide {
+		z := v[0].(reg.VecVirtual)
+		VEXTRACTF32X8(Imm(1), z, y)
+		instruction(z.AsY(), y, y)
+	} else {
+		instruction(v[1], v[0], y)
+	}
+	x, high := y.AsX(), XMM()
+	VEXTRACTF128(Imm(1), y, high)
+	instruction(high, x, x)
+	VPERMILPD(Imm(1), x, high)
+	instruction(high, x, x)
+	VMOVSHDUP(x, high)
+	instruction(high, x, x)
+	return y
+}
+
+// spread fills a vector with the first lane of y.
+func (m *machine) spread(y reg.VecVirtual) vec {
+	r := m.register()
+	VBROADCASTSS(y.AsX(), r)
+	return m.same(r)
+}
+
+// A double holds 16 float64 lanes, in 2 registers or 4.
+type double []reg.VecVirtual
+
+func (m *machine) doubleZero() double {
+	d := make(double, 128/m.bytes())
+	for i := range d {
+		d[i] = m.register()
+		VXORPD(d[i], d[i], d[i])
+	}
+	return d
+}
+
+// double converts a vector of 16 lanes.
+func (m *machine) double(v vec) double {
+	d := make(double, 0, 4)
+	for i := range v {
+		r := v[i].(reg.VecVirtual)
+		low, high := m.register(), m.register()
+		if m.wide {
+			half := YMM()
+			VEXTRACTF32X8(Imm(1), r, half)
+			VCVTPS2PD(r.AsY(), low)
+			VCVTPS2PD(half, high)
+		} else {
+			half := XMM()
+			VEXTRACTF128(Imm(1), r, half)
+			VCVTPS2PD(r.AsX(), low)
+			VCVTPS2PD(half, high)
+		}
+		d = append(d, low, high)
+	}
+	return d
+}
+
+// doubleFold adds the lanes up, into the first of the result.
+func (m *machine) doubleFold(d double) Op {
+	y := d[0].AsY()
+	if m.wide {
+		VADDPD(d[1], d[0], d[0])
+		high := YMM()
+		VEXTRACTF64X4(Imm(1), d[0], high)
+		VADDPD(high, y, y)
+	} else {
+		VADDPD(d[2], d[0], d[0])
+		VADDPD(d[3], d[1], d[1])
+		VADDPD(d[1], d[0], d[0])
+	}
+	x, high := d[0].AsX(), XMM()
+	VEXTRACTF128(Imm(1), y, high)
+	VADDPD(high, x, x)
+	VPERMILPD(Imm(1), x, high)
+	VADDPD(high, x, x)
+	return x
+}

@@ -1,0 +1,142 @@
+package simd
+
+// What is left of group normalisation when the statistics are known: each channel
+// is multiplied by scale[j] = γ_j/σ and shift[j] = β_j - μ·γ_j/σ is added, with μ
+// and σ of the channel's group. Images are [pixels c], c = len(scale).
+
+// Norm sets y = x·scale + shift, channel by channel.
+func Norm(y, x, scale, shift []float32) {
+	p := pixels("Norm", scale, y, x)
+	sameLen("Norm coefficients", scale, shift)
+	switch {
+	case useAVX512:
+		normAVX512(y, x, scale, shift, p)
+	case useAVX2:
+		normAVX2(y, x, scale, shift, p)
+	default:
+		normGo(y, x, scale, shift)
+	}
+}
+
+func normGo(y, x, scale, shift []float32) {
+	for c := len(scale); len(x) > 0; x, y = x[c:], y[c:] {
+		for j, scale := range scale {
+			y[j] = float32(x[j]*scale) + shift[j]
+		}
+	}
+}
+
+// NormSiLU sets y = silu(x·scale + shift), channel by channel.
+func NormSiLU(y, x, scale, shift []float32) {
+	p := pixels("NormSiLU", scale, y, x)
+	sameLen("NormSiLU coefficients", scale, shift)
+	switch {
+	case useAVX512:
+		normSiLUAVX512(y, x, scale, shift, p)
+	case useAVX2:
+		normSiLUAVX2(y, x, scale, shift, p)
+	default:
+		normSiLUGo(y, x, scale, shift)
+	}
+}
+
+func normSiLUGo(y, x, scale, shift []float32) {
+	for c := len(scale); len(x) > 0; x, y = x[c:], y[c:] {
+		for j, scale := range scale {
+			y[j] = silu(float32(x[j]*scale) + shift[j])
+		}
+	}
+}
+
+// NormSiLUGrad takes da, the gradient at silu(u) with u = x·scale + shift, and
+// sets du to that at u. It adds up what the gradients of scale, shift and the
+// group's statistics are made of, over the pixels of each channel:
+//
+//	du = da·silu'(u),  sum += Σ du,  sumX += Σ du·x
+func NormSiLUGrad(du, x, da, scale, shift, sum, sumX []float32) {
+	p := pixels("NormSiLUGrad", scale, du, x, da)
+	sameLen("NormSiLUGrad coefficients", scale, shift, sum, sumX)
+	switch {
+	case useAVX512:
+		normSiLUGradAVX512(du, x, da, scale, shift, sum, sumX, p)
+	case useAVX2:
+		normSiLUGradAVX2(du, x, da, scale, shift, sum, sumX, p)
+	default:
+		normSiLUGradGo(du, x, da, scale, shift, sum, sumX)
+	}
+}
+
+func normSiLUGradGo(du, x, da, scale, shift, sum, sumX []float32) {
+	c := len(scale)
+	for i := 0; i < len(x); i += c {
+		x, da, du := x[i:i+c], da[i:i+c], du[i:i+c]
+		for j, scale := range scale {
+			du[j] = siluSlope(float32(x[j]*scale)+shift[j]) * da[j]
+		}
+	}
+	normGradGo(sum, sumX, x, du)
+}
+
+// NormGrad is the sums of NormSiLUGrad for a norm that no SiLU follows:
+//
+//	sum += Σ du,  sumX += Σ du·x
+func NormGrad(sum, sumX, x, du []float32) {
+	p := pixels("NormGrad", sum, x, du)
+	sameLen("NormGrad sums", sum, sumX)
+	switch {
+	case useAVX512:
+		normGradAVX512(sum, sumX, x, du, p)
+	case useAVX2:
+		normGradAVX2(sum, sumX, x, du, p)
+	default:
+		normGradGo(sum, sumX, x, du)
+	}
+}
+
+func normGradGo(sum, sumX, x, du []float32) {
+	c := len(sum)
+	for b := 0; b < len(x); b += blockPixels * c {
+		n := min(len(x), b+blockPixels*c)
+		for j := range c {
+			var s, sx [2]float32
+			for i, chain := b+j, 0; i < n; i, chain = i+c, 1-chain {
+				s[chain] += du[i]
+				sx[chain] += float32(du[i] * x[i])
+			}
+			sum[j] += s[0] + s[1]
+			sumX[j] += sx[0] + sx[1]
+		}
+	}
+}
+
+// Affine3 sets dx = du·a + x·b + c, channel by channel, or adds that to dx. It is
+// the last step of group normalisation's gradient: du·γ/σ less its projections
+// on 1 and on x.
+func Affine3(dx, du, x, a, b, c []float32, add bool) {
+	p := pixels("Affine3", a, dx, du, x)
+	sameLen("Affine3 coefficients", a, b, c)
+	switch {
+	case useAVX512 && add:
+		affine3AddAVX512(dx, du, x, a, b, c, p)
+	case useAVX512:
+		affine3AVX512(dx, du, x, a, b, c, p)
+	case useAVX2 && add:
+		affine3AddAVX2(dx, du, x, a, b, c, p)
+	case useAVX2:
+		affine3AVX2(dx, du, x, a, b, c, p)
+	default:
+		affine3Go(dx, du, x, a, b, c, add)
+	}
+}
+
+func affine3Go(dx, du, x, a, b, c []float32, add bool) {
+	for n := len(a); len(x) > 0; dx, du, x = dx[n:], du[n:], x[n:] {
+		for j, a := range a {
+			d := float32(du[j]*a) + float32(x[j]*b[j]) + c[j]
+			if add {
+				d += dx[j]
+			}
+			dx[j] = d
+		}
+	}
+}

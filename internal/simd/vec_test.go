@@ -1,0 +1,292 @@
+package simd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// A vecCase is one primitive as it is called and as it is defined. Sources and
+// destinations alike are in s and row, filled with numbers beforehand; what is in
+// them afterwards, and the result if there is one, must have the same bits.
+type vecCase struct {
+	name       string
+	slices     int // equally long ones, images for a channel-wise primitive
+	rows       int // slices [c] of a channel-wise primitive
+	call, goes func(s, row [][]float32) float64
+}
+
+func none(f func(s, row [][]float32)) func(s, row [][]float32) float64 {
+	return func(s, row [][]float32) float64 { f(s, row); return 0 }
+}
+
+func truth(ok bool) float64 {
+	if ok {
+		return 1
+	}
+	return 0
+}
+
+var testAdam = AdamParams{Beta1: 0.9, Beta2: 0.999, StepSize: 2e-3, Corr2: 7, Eps: 1e-8, Decay: 1e-3, GradScale: 0.7}
+
+var elementCases = []vecCase{
+	{"Exp", 2, 0, none(func(s, _ [][]float32) { Exp(s[0], s[1]) }), none(func(s, _ [][]float32) { expGo(s[0], s[1]) })},
+	{"ExpInPlace", 1, 0, none(func(s, _ [][]float32) { Exp(s[0], s[0]) }), none(func(s, _ [][]float32) { expGo(s[0], s[0]) })},
+	{"SiLU", 2, 0, none(func(s, _ [][]float32) { SiLU(s[0], s[1]) }), none(func(s, _ [][]float32) { siluGo(s[0], s[1]) })},
+	{"SiLUGrad", 3, 0, none(func(s, _ [][]float32) { SiLUGrad(s[0], s[1], s[2]) }), none(func(s, _ [][]float32) { siluGradGo(s[0], s[1], s[2]) })},
+	{"Softmax", 2, 0, none(func(s, _ [][]float32) { Softmax(s[0], s[1], 0.3) }), none(func(s, _ [][]float32) { softmaxGo(s[0], s[1], 0.3) })},
+	{"SoftmaxNegativeScale", 2, 0, none(func(s, _ [][]float32) { Softmax(s[0], s[1], -0.3) }), none(func(s, _ [][]float32) { softmaxGo(s[0], s[1], -0.3) })},
+	{"SoftmaxInPlace", 1, 0, none(func(s, _ [][]float32) { Softmax(s[0], s[0], 0.3) }), none(func(s, _ [][]float32) { softmaxGo(s[0], s[0], 0.3) })},
+	{"SoftmaxGrad", 3, 0, none(func(s, _ [][]float32) { SoftmaxGrad(s[0], s[1], s[2], 0.3) }), none(func(s, _ [][]float32) { softmaxGradGo(s[0], s[1], s[2], 0.3) })},
+	{"SoftmaxGradInPlace", 2, 0, none(func(s, _ [][]float32) { SoftmaxGrad(s[1], s[0], s[1], 0.3) }), none(func(s, _ [][]float32) { softmaxGradGo(s[1], s[0], s[1], 0.3) })},
+	{"Add", 3, 0, none(func(s, _ [][]float32) { Add(s[0], s[1], s[2]) }), none(func(s, _ [][]float32) { addGo(s[0], s[1], s[2]) })},
+	{"Axpy", 2, 0, none(func(s, _ [][]float32) { Axpy(s[0], 0.3, s[1]) }), none(func(s, _ [][]float32) { axpyGo(s[0], 0.3, s[1]) })},
+	{"Scale", 2, 0, none(func(s, _ [][]float32) { Scale(s[0], 0.3, s[1]) }), none(func(s, _ [][]float32) { scaleGo(s[0], 0.3, s[1]) })},
+	{"Lerp", 2, 0, none(func(s, _ [][]float32) { Lerp(s[0], s[1], 0.3) }), none(func(s, _ [][]float32) { lerpGo(s[0], s[1], 0.3) })},
+	{"Sum", 1, 0, func(s, _ [][]float32) float64 { return Sum(s[0]) }, func(s, _ [][]float32) float64 { return sumGo(s[0]) }},
+	{"SumSquares", 1, 0, func(s, _ [][]float32) float64 { return SumSquares(s[0]) }, func(s, _ [][]float32) float64 { return sumSquaresGo(s[0]) }},
+	{"Dot", 2, 0, func(s, _ [][]float32) float64 { return Dot(s[0], s[1]) }, func(s, _ [][]float32) float64 { return dotGo(s[0], s[1]) }},
+	{"SquaredError", 3, 0, func(s, _ [][]float32) float64 { return SquaredError(s[0], s[1], s[2]) }, func(s, _ [][]float32) float64 { return squaredErrorGo(s[0], s[1], s[2]) }},
+	{"SquaredErrorOnly", 2, 0, func(s, _ [][]float32) float64 { return SquaredError(nil, s[0], s[1]) }, func(s, _ [][]float32) float64 { return squaredErrorGo(nil, s[0], s[1]) }},
+	{"AllFinite", 1, 0, func(s, _ [][]float32) float64 { return truth(AllFinite(s[0])) }, func(s, _ [][]float32) float64 { return truth(allFiniteGo(s[0])) }},
+	{"Adam", 4, 0, none(func(s, _ [][]float32) { Adam(s[0], s[1], s[2], s[3], testAdam) }), none(func(s, _ [][]float32) {
+		k := testAdam.coefficients()
+		adamGo(s[0], s[1], s[2], s[3], &k)
+	})},
+}
+
+var channelCases = []vecCase{
+	{"Norm", 2, 2, none(func(s, r [][]float32) { Norm(s[0], s[1], r[0], r[1]) }), none(func(s, r [][]float32) { normGo(s[0], s[1], r[0], r[1]) })},
+	{"NormSiLU", 2, 2, none(func(s, r [][]float32) { NormSiLU(s[0], s[1], r[0], r[1]) }), none(func(s, r [][]float32) { normSiLUGo(s[0], s[1], r[0], r[1]) })},
+	{"NormSiLUGrad", 3, 4, none(func(s, r [][]float32) { NormSiLUGrad(s[0], s[1], s[2], r[0], r[1], r[2], r[3]) }),
+		none(func(s, r [][]float32) { normSiLUGradGo(s[0], s[1], s[2], r[0], r[1], r[2], r[3]) })},
+	{"NormSiLUGradInPlace", 2, 4, none(func(s, r [][]float32) { NormSiLUGrad(s[1], s[0], s[1], r[0], r[1], r[2], r[3]) }),
+		none(func(s, r [][]float32) { normSiLUGradGo(s[1], s[0], s[1], r[0], r[1], r[2], r[3]) })},
+	{"NormGrad", 2, 2, none(func(s, r [][]float32) { NormGrad(r[0], r[1], s[0], s[1]) }), none(func(s, r [][]float32) { normGradGo(r[0], r[1], s[0], s[1]) })},
+	{"Affine3", 3, 3, none(func(s, r [][]float32) { Affine3(s[0], s[1], s[2], r[0], r[1], r[2], false) }),
+		none(func(s, r [][]float32) { affine3Go(s[0], s[1], s[2], r[0], r[1], r[2], false) })},
+	{"Affine3Add", 3, 3, none(func(s, r [][]float32) { Affine3(s[0], s[1], s[2], r[0], r[1], r[2], true) }),
+		none(func(s, r [][]float32) { affine3Go(s[0], s[1], s[2], r[0], r[1], r[2], true) })},
+	{"Affine3InPlace", 2, 3, none(func(s, r [][]float32) { Affine3(s[0], s[0], s[1], r[0], r[1], r[2], false) }),
+		none(func(s, r [][]float32) { affine3Go(s[0], s[0], s[1], r[0], r[1], r[2], false) })},
+	{"AddRows", 1, 1, none(func(s, r [][]float32) { AddRows(s[0], r[0]) }), none(func(s, r [][]float32) { addRowsGo(s[0], r[0]) })},
+	{"FillRows", 1, 1, none(func(s, r [][]float32) { FillRows(s[0], r[0]) }), none(func(s, r [][]float32) {
+		for i := range s[0] {
+			s[0][i] = r[0][i%len(r[0])]
+		}
+	})},
+	{"ChannelSums", 1, 1, none(func(s, r [][]float32) { ChannelSums(r[0], s[0]) }), none(func(s, r [][]float32) { channelSumsGo(r[0], s[0]) })},
+	{"ChannelSquares", 1, 2, none(func(s, r [][]float32) { ChannelSquares(r[0], s[0], r[1]) }), none(func(s, r [][]float32) { channelSquaresGo(r[0], s[0], r[1]) })},
+}
+
+// vecGuard is how many elements on either side of a slice are watched. Any whole
+// vector that a mask should have cut short reaches into them.
+const vecGuard = 32
+
+// A guarded slice lies at an offset within a buffer of canaries.
+type guarded struct {
+	buffer, slice []float32
+	start         int
+}
+
+const canary = 12345.5
+
+func guard(values []float32, offset int) guarded {
+	g := guarded{start: vecGuard + offset}
+	g.buffer = make([]float32, g.start+len(values)+vecGuard)
+	for i := range g.buffer {
+		g.buffer[i] = canary
+	}
+	end := g.start + len(values)
+	g.slice = g.buffer[g.start:end:end]
+	copy(g.slice, values)
+	return g
+}
+
+// disturbed reports whether something outside the slice was written.
+func (g guarded) disturbed() bool {
+	for i, v := range g.buffer {
+		if (i < g.start || i >= g.start+len(g.slice)) && v != canary {
+			return true
+		}
+	}
+	return false
+}
+
+func sameBits(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+// awkward are the values where something changes, and what may go wrong.
+var awkward = []float32{
+	0, float32(math.Copysign(0, -1)), 1e-40, -1e-40, math.MaxFloat32, -math.MaxFloat32, 1e30, -1e30,
+	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.Float32frombits(0x7fc00001), math.Float32frombits(0xff812345),
+	siluMax, -siluMax, 87.1, -87.1, expMin, -87.4, expMax, 88.8, 100, -100, 1000, -1000, 0.3465, -0.3466, 1, -1,
+}
+
+// vecValues is n numbers of the size activations have; some are awkward if asked.
+func vecValues(r *rand.Rand, n int, special bool) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = 3 * float32(r.NormFloat64())
+		if special && r.IntN(4) == 0 {
+			v[i] = awkward[r.IntN(len(awkward))]
+		}
+	}
+	return v
+}
+
+// holdTo runs the case on copies of the values, at offset, and against its definition.
+func (c vecCase) holdTo(t *testing.T, values, rows [][]float32, offset int) {
+	t.Helper()
+	var guards []guarded
+	place := func(from [][]float32, offset int) (got, want [][]float32) {
+		for i, v := range from {
+			g, w := guard(v, (offset+3*i)%16), append([]float32(nil), v...)
+			guards = append(guards, g)
+			got, want = append(got, g.slice), append(want, w)
+		}
+		return got, want
+	}
+	gotS, wantS := place(values, offset)
+	gotR, wantR := place(rows, offset+7)
+	got, want := c.call(gotS, gotR), c.goes(wantS, wantR)
+	where := fmt.Sprintf("%s: length %d, rows %d, offset %d", c.name, len(values[0]), len(append(rows, nil)[0]), offset)
+	if got != want && (got == got || want == want) {
+		t.Fatalf("%s: got result %g, want %g", where, got, want)
+	}
+	for k, w := range append(wantS, wantR...) {
+		g := append(gotS, gotR...)[k]
+		for i := range w {
+			if !sameBits(g[i], w[i]) {
+				t.Fatalf("%s: slice %d element %d: got %x (%g), want %x (%g)", where, k, i, math.Float32bits(g[i]), g[i], math.Float32bits(w[i]), w[i])
+			}
+		}
+	}
+	for k, g := range guards {
+		if g.disturbed() {
+			t.Fatalf("%s: wrote outside slice %d", where, k)
+		}
+	}
+}
+
+// Every length about the vector widths and every alignment must give the bits
+// that plain Go does, and touch nothing else.
+func TestElementwiseBits(t *testing.T) {
+	const longest = 257
+	implementations(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, c := range elementCases {
+			for _, special := range []bool{false, true} {
+				values := make([][]float32, c.slices)
+				for i := range values {
+					values[i] = vecValues(r, longest, special)
+				}
+				for n := 0; n <= longest; n++ {
+					cut := make([][]float32, c.slices)
+					for i := range cut {
+						cut[i] = values[i][longest-n:]
+					}
+					for offset := range 16 {
+						if n > 70 && offset%5 != n%5 {
+							continue // all alignments for all of the lengths with new code paths
+						}
+						c.holdTo(t, cut, nil, offset)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestChannelwiseBits(t *testing.T) {
+	implementations(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for _, c := range channelCases {
+			for _, channels := range []int{1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 96} {
+				for _, pixels := range []int{0, 1, 2, 3, 4, 63, 64, 65, 66, 129} {
+					for _, special := range []bool{false, true} {
+						values, rows := make([][]float32, c.slices), make([][]float32, c.rows)
+						for i := range values {
+							values[i] = vecValues(r, pixels*channels, special)
+						}
+						for i := range rows {
+							rows[i] = vecValues(r, channels, special)
+						}
+						c.holdTo(t, values, rows, r.IntN(16))
+					}
+				}
+			}
+		}
+	})
+}
+
+// The bits must not depend on which other elements share a vector.
+func TestVectorsHaveNoNeighbours(t *testing.T) {
+	implementations(t, func(t *testing.T) {
+		x := vecValues(rand.New(rand.NewPCG(5, 6)), 100, true)
+		all, one := make([]float32, len(x)), make([]float32, 1)
+		SiLU(all, x)
+		for i := range x {
+			if SiLU(one, x[i:i+1]); !sameBits(one[0], all[i]) {
+				t.Fatalf("SiLU(%g): got %g alone and %g among others", x[i], one[0], all[i])
+			}
+		}
+	})
+}
+
+func TestVectorChecks(t *testing.T) {
+	four, five, six := make([]float32, 4), make([]float32, 5), make([]float32, 6)
+	for name, f := range map[string]func(){
+		"Exp":            func() { Exp(four, five) },
+		"SiLU":           func() { SiLU(five, four) },
+		"SiLUGrad":       func() { SiLUGrad(four, four, five) },
+		"Softmax":        func() { Softmax(four, five, 1) },
+		"SoftmaxGrad":    func() { SoftmaxGrad(four, five, four, 1) },
+		"Add":            func() { Add(four, four, five) },
+		"Axpy":           func() { Axpy(four, 1, five) },
+		"Scale":          func() { Scale(four, 1, five) },
+		"Lerp":           func() { Lerp(four, five, 1) },
+		"Dot":            func() { Dot(four, five) },
+		"SquaredError":   func() { SquaredError(nil, four, five) },
+		"SquaredError d": func() { SquaredError(five, four, four) },
+		"Adam":           func() { Adam(four, four, four, five, testAdam) },
+		"Norm":           func() { Norm(four, four, six[:2], six[:1]) },
+		"Norm empty":     func() { Norm(four, four, nil, nil) },
+		"Norm images":    func() { Norm(four, six, six[:2], six[:2]) },
+		"NormSiLU":       func() { NormSiLU(five, five, six[:2], six[:2]) },
+		"NormSiLUGrad":   func() { NormSiLUGrad(six, six, six, six[:3], six[:3], six[:3], six[:2]) },
+		"NormGrad":       func() { NormGrad(six[:3], six[:2], six, six) },
+		"Affine3":        func() { Affine3(six, six, six, six[:3], six[:3], six[:2], true) },
+		"AddRows":        func() { AddRows(five, six[:2]) },
+		"FillRows":       func() { FillRows(five, six[:2]) },
+		"ChannelSums":    func() { ChannelSums(six[:2], five) },
+		"ChannelSquares": func() { ChannelSquares(six[:2], six, six[:3]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Fatal("lengths that do not match did not panic")
+				}
+			}()
+			f()
+		})
+	}
+}
+
+func TestVectorsDoNotAllocate(t *testing.T) {
+	implementations(t, func(t *testing.T) {
+		n := testing.AllocsPerRun(10, func() {
+			var a, b, c, d [40]float32
+			var row [8]float32
+			Softmax(a[:], b[:], 1)
+			NormSiLU(a[:], b[:], row[:], row[:])
+			Adam(a[:], b[:], c[:], d[:], testAdam)
+			SquaredError(a[:], b[:], c[:])
+		})
+		if n != 0 {
+			t.Fatalf("got %g allocations, want 0", n)
+		}
+	})
+}
