@@ -1,0 +1,161 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// width is an instruction set and the number of float32 in its registers.
+type width struct {
+	name  string
+	lanes int
+}
+
+func (w width) bytes() int { return 4 * w.lanes }
+
+func (w width) vector() reg.VecVirtual {
+	if w.lanes == 16 {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (w width) vectors(n int) []reg.VecVirtual {
+	v := make([]reg.VecVirtual, n)
+	for i := range v {
+		v[i] = w.vector()
+	}
+	return v
+}
+
+func (w width) zero(v reg.VecVirtual) {
+	if w.lanes == 16 {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+}
+
+func (w width) broadcast(m Mem) reg.VecVirtual {
+	v := w.vector()
+	VBROADCASTSS(m, v)
+	return v
+}
+
+// lanes reads and writes a vector's channels: all, or those a mask selects.
+type lanes struct {
+	width
+	mask reg.Register // nil for all
+}
+
+func (l lanes) load(m Mem, v reg.VecVirtual) {
+	switch {
+	case l.mask == nil:
+		VMOVUPS(m, v)
+	case l.lanes == 16:
+		VMOVUPS_Z(m, l.mask, v)
+	default:
+		VMASKMOVPS(m, l.mask, v)
+	}
+}
+
+func (l lanes) store(v reg.VecVirtual, m Mem) {
+	switch {
+	case l.mask == nil:
+		VMOVUPS(v, m)
+	case l.lanes == 16:
+		VMOVUPS(v, l.mask, m)
+	default:
+		VMASKMOVPS(v, l.mask, m)
+	}
+}
+
+// add adds memory to v.
+func (l lanes) add(m Mem, v reg.VecVirtual) {
+	if l.mask == nil {
+		VADDPS(m, v, v)
+		return
+	}
+	t := l.vector()
+	l.load(m, t)
+	VADDPS(t, v, v)
+}
+
+// sub returns a − b in a register of its own, sum a + b.
+func (w width) sub(a, b reg.VecVirtual) reg.VecVirtual {
+	d := w.vector()
+	VSUBPS(b, a, d)
+	return d
+}
+
+func (w width) sum(a, b reg.VecVirtual) reg.VecVirtual {
+	d := w.vector()
+	VADDPS(b, a, d)
+	return d
+}
+
+// first selects the first n lanes, 0 ≤ n ≤ w.lanes.
+func (w width) first(n reg.GPVirtual) lanes {
+	if w.lanes == 16 {
+		MOVQ(n, reg.RCX)
+		bits, k := GP32(), K()
+		MOVL(U32(1), bits)
+		SHLL(reg.CL, bits)
+		DECL(bits)
+		KMOVW(bits, k)
+		return lanes{w, k}
+	}
+	start, m := GP64(), YMM()
+	LEAQ(ones(), start)
+	neg := GP64()
+	MOVQ(n, neg)
+	NEGQ(neg)
+	VMOVDQU(Mem{Base: start, Index: neg, Scale: 4, Disp: w.bytes()}, m)
+	return lanes{w, m}
+}
+
+var onesTable Mem
+
+// ones is a table of eight selected lanes, then eight that are not.
+func ones() Mem {
+	if onesTable.Symbol.Name == "" {
+		onesTable = GLOBL("winoLanes", RODATA|NOPTR)
+		for i := range 8 {
+			DATA(4*i, U32(0xffffffff))
+		}
+		for i := range 8 {
+			DATA(4*(i+8), U32(0))
+		}
+	}
+	return onesTable
+}
+
+// vectors emits a loop over the elements that the argument n counts: body for each full vector, and once more for the
+// rest of them. The registers in move go along, in bytes. Labels in body end in suffix.
+func vectors(w width, n string, body func(l lanes, suffix string), move ...reg.GPVirtual) {
+	left := count(n)
+	Label("vector")
+	CMPQ(left, Imm(uint64(w.lanes)))
+	JL(LabelRef("rest"))
+	body(lanes{w, nil}, "")
+	for _, p := range move {
+		ADDQ(Imm(uint64(w.bytes())), p)
+	}
+	SUBQ(Imm(uint64(w.lanes)), left)
+	JMP(LabelRef("vector"))
+	Label("rest")
+	TESTQ(left, left)
+	JZ(LabelRef("done"))
+	body(w.first(left), "Rest")
+	Label("done")
+}
+
+// channels emits a function's whole text: body for each vector of the c channels, offset bytes from channel 0.
+func channels(w width, body func(l lanes, offset reg.GPVirtual, suffix string)) {
+	offset := GP64()
+	XORQ(offset, offset)
+	vectors(w, "c", func(l lanes, suffix string) { body(l, offset, suffix) }, offset)
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,63 @@
+package simd
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// benchmarkBytes runs f under each implementation and reports GB/s for the given number of float32 read and written.
+func benchmarkBytes(b *testing.B, name string, floats int, f func()) {
+	b.Run(name, func(b *testing.B) {
+		benchmarks(b, func(b *testing.B) {
+			for b.Loop() {
+				f()
+			}
+			b.ReportMetric(4*float64(floats)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	})
+}
+
+// BenchmarkWinograd runs the image transforms on one row of tiles, all in L1 or L2, as between two matrix products.
+func BenchmarkWinograd(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	alloc := winoAlloc(winoMake)
+	for _, s := range []struct{ c, tiles int }{{32, 14}, {64, 7}, {128, 16}, {256, 4}} {
+		c, tiles := s.c, s.tiles
+		name := fmt.Sprintf("c=%d/tiles=%d", c, tiles)
+		pos := tiles*c + 16 // a power of two would put the 16 positions in one set of the L1 cache
+		row := (2*tiles + 2) * c
+		v, x := alloc.values(r, 16*pos), alloc.values(r, 4*row)
+		y, start := alloc.values(r, 4*tiles*c), alloc.values(r, c)
+		y0, y1 := y[:2*tiles*c], y[2*tiles*c:]
+		benchmarkBytes(b, "Input/"+name, 16*tiles*c+4*row, func() {
+			WinogradInput(v, pos, c, x, row, c, tiles, c)
+		})
+		benchmarkBytes(b, "Output/"+name, 20*tiles*c, func() {
+			WinogradOutput(y0, y1, c, v, pos, c, nil, nil, start, 2*tiles, c)
+		})
+		benchmarkBytes(b, "OutputResidual/"+name, 24*tiles*c, func() {
+			WinogradOutput(y0, y1, c, v, pos, c, x, x[row:], start, 2*tiles, c)
+		})
+		benchmarkBytes(b, "GradOutput/"+name, 20*tiles*c, func() {
+			WinogradGradOutput(v, pos, c, y0, y1, c, 2*tiles, c)
+		})
+	}
+}
+
+// BenchmarkWinogradWeights runs what a convolution does to its weights.
+func BenchmarkWinogradWeights(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	alloc := winoAlloc(winoMake)
+	for _, c := range []int{64, 256} {
+		name := fmt.Sprintf("%dx%d", c, c)
+		pos := c*c + 16
+		u, w, a := alloc.values(r, 16*pos), alloc.values(r, 9*c*c), alloc.values(r, c*c)
+		benchmarkBytes(b, "Weight/"+name, 25*c*c, func() { WinogradWeight(u, pos, 32*c, w, c, c) })
+		benchmarkBytes(b, "WeightTransposed/"+name, 25*c*c, func() { WinogradWeightTransposed(u, pos, 32*c, w, c, c) })
+		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { WinogradGradWeight(w, c*c, c, u, pos, c, c, c) })
+		benchmarkBytes(b, "PackPanels/"+name, 2*c*c, func() { PackPanels(u, 32*c, a, c, c, c) })
+		benchmarkBytes(b, "PackTransposed/"+name, 2*c*c, func() { PackTransposed(u, 32*c, a, c, c, c) })
+	}
+}
