@@ -7,7 +7,8 @@ package simd
 //
 // GODEBUG switches them off, as golang.org/x/sys/cpu documents:
 // GODEBUG=cpu.avx512f=off selects AVX2, and GODEBUG=cpu.avx2=off (or cpu.fma=off)
-// plain Go, for useAVX512 implies useAVX2. On arm64 cpu.asimd=off does.
+// plain Go, for useAVX512 implies useAVX2. On arm64 cpu.asimd=off does
+// (and the runtime, which does not know the name, says so).
 var useAVX512, useAVX2, useNEON = detect()
 
 // Implementation names the code in use: "avx512", "avx2", "neon" or "go".

@@ -2,8 +2,6 @@
 
 package simd
 
-//go:generate go run -C _asm ./gemm -out ../gemm_amd64.s -stubs ../gemm_stubs_amd64.go -pkg simd
-
 func (g *Gemm) run() {
 	switch {
 	case useAVX512:
@@ -15,8 +13,8 @@ func (g *Gemm) run() {
 	}
 }
 
-// block computes tiles of rows × cols elements of C, from row i down and from
-// column j at intervals of a panel to the right.
+// block computes tiles of rows × cols elements of C: the first at C[i][j], the
+// others below it, and the same in the next panels-1 panels to the right.
 func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	c := &g.C[i*g.CRow+j]
 	a := &g.A[i*g.ARow]

@@ -2,9 +2,10 @@
 
 package simd
 
-//go:generate go run -C _asm ./gemmneon -out ../gemm_arm64.s
-
-// gemmNEON is gemmAVX2 for tiles of rows ≤ 8 by cols = 8, 4 or 1.
+// gemmNEON computes tiles of rows ≤ 8 by cols = 8, 4 or 1 elements of C: as many
+// as tiles one below the other, and the same in each of as many panels to the
+// right. c and a point to the first tile's first row, b to its first column;
+// the rest is as in Gemm.
 //
 //go:noescape
 func gemmNEON(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, add bool)
@@ -17,9 +18,9 @@ func (g *Gemm) run() {
 	}
 }
 
-// block computes tiles of rows × cols elements of C, from row i down and from
-// column j at intervals of a panel to the right. NEON has no masks: a part of
-// a tile's columns is done as 4 and then one by one.
+// block computes tiles of rows × cols elements of C: the first at C[i][j], the
+// others below it, and the same in the next panels-1 panels to the right. NEON
+// has no masks: fewer than 8 columns are done as 4 and then one by one.
 func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	for cols > 0 {
 		n := 1

@@ -2257,4 +2257,3 @@ tile1x1_k:
 	MOVD   R15, panels+112(FP)
 	CBNZ   R15, tile1x1
 	RET
-

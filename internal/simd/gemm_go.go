@@ -1,8 +1,8 @@
 package simd
 
-// runGo is the product in plain Go, and its definition. It runs where there is
-// no assembly. Where the assembly uses fused multiply-adds, this code rounds
-// products too (unless the compiler fuses them), and differs by that only.
+// runGo is the product in plain Go, for machines without assembly. element is
+// the definition; tile is eight elements at a time. The conversions to float32
+// keep the compiler from fusing some multiply-adds and not others.
 func (g *Gemm) runGo() {
 	m, n := g.M&^1, g.N&^3
 	for i := 0; i < m; i += 2 {
@@ -31,7 +31,7 @@ func (g *Gemm) element(i, j int) {
 		a := g.AOff[s] + i*g.ARow
 		b := g.BOff[s] + j/panel*g.BPanel + j%panel
 		for range g.K {
-			c += g.A[a] * g.B[b]
+			c += float32(g.A[a] * g.B[b])
 			a += g.AK
 			b += g.BRow
 		}
@@ -60,14 +60,14 @@ func (g *Gemm) tile(i, j int) {
 			y := (*[4]float32)(b[bk:])
 			ak += g.AK
 			bk += g.BRow
-			c00 += x0 * y[0]
-			c10 += x1 * y[0]
-			c01 += x0 * y[1]
-			c11 += x1 * y[1]
-			c02 += x0 * y[2]
-			c12 += x1 * y[2]
-			c03 += x0 * y[3]
-			c13 += x1 * y[3]
+			c00 += float32(x0 * y[0])
+			c10 += float32(x1 * y[0])
+			c01 += float32(x0 * y[1])
+			c11 += float32(x1 * y[1])
+			c02 += float32(x0 * y[2])
+			c12 += float32(x1 * y[2])
+			c03 += float32(x0 * y[3])
+			c13 += float32(x1 * y[3])
 		}
 	}
 	*c0 = [4]float32{c00, c01, c02, c03}

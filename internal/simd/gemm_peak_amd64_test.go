@@ -2,8 +2,6 @@
 
 package simd
 
-//go:generate go run -C _asm ./gemmpeak -out ../gemm_peak_amd64.s -stubs ../gemm_peak_amd64.go -pkg simd
-
 import "time"
 
 // fmaPeak measures the rate, in GFLOP/s, of multiply-adds on registers alone

@@ -12,7 +12,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// signature is the parameter list of both functions; gemm_amd64.go explains it.
+// signature is the parameter list of both functions; the comment in function explains it.
 const signature = "func(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, " +
 	"b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, add bool)"
 
@@ -27,7 +27,11 @@ func main() {
 // that chooses between them, once per call.
 func function(v *isa) {
 	TEXT("gemm"+v.name, NOSPLIT, signature)
-	Doc(fmt.Sprintf("gemm%s computes tiles of rows ≤ %d by cols ≤ %d: tiles below one another in each of panels panels.", v.name, v.rows, 2*v.lanes))
+	Doc(
+		fmt.Sprintf("gemm%s computes tiles of rows ≤ %d by cols ≤ %d elements of C: as many as tiles one", v.name, v.rows, 2*v.lanes),
+		"below the other, and the same in each of as many panels to the right. c and a point to the",
+		"first tile's first row, b to its first column; the rest is as in Gemm.",
+	)
 	Pragma("noescape")
 	r := setup(v)
 
