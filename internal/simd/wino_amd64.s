@@ -244,13 +244,13 @@ TEXT ·winogradOutputAVX512(SB), NOSPLIT, $0-88
 	MOVQ c+80(FP), CX
 
 vector:
-	CMPQ    CX, $0x10
-	JL      rest
-	VPXORD  Z0, Z0, Z0
-	MOVQ    start+64(FP), DX
-	TESTQ   DX, DX
-	JZ      noStart
-	VMOVUPS (DX)(AX*1), Z0
+	CMPQ         CX, $0x10
+	JL           rest
+	VBROADCASTSS winoMinusZero<>+0(SB), Z0
+	MOVQ         start+64(FP), DX
+	TESTQ        DX, DX
+	JZ           noStart
+	VMOVUPS      (DX)(AX*1), Z0
 
 noStart:
 	MOVQ m+24(FP), DX
@@ -356,17 +356,17 @@ next:
 	JMP  vector
 
 rest:
-	TESTQ     CX, CX
-	JZ        done
-	MOVL      $0x00000001, DX
-	SHLL      CL, DX
-	DECL      DX
-	KMOVW     DX, K1
-	VPXORD    Z10, Z10, Z10
-	MOVQ      start+64(FP), CX
-	TESTQ     CX, CX
-	JZ        noStartRest
-	VMOVUPS.Z (CX)(AX*1), K1, Z10
+	TESTQ        CX, CX
+	JZ           done
+	MOVL         $0x00000001, DX
+	SHLL         CL, DX
+	DECL         DX
+	KMOVW        DX, K1
+	VBROADCASTSS winoMinusZero<>+0(SB), Z0
+	MOVQ         start+64(FP), CX
+	TESTQ        CX, CX
+	JZ           noStartRest
+	VMOVUPS.Z    (CX)(AX*1), K1, Z0
 
 noStartRest:
 	MOVQ m+24(FP), CX
@@ -385,82 +385,82 @@ noStartRest:
 tileRest:
 	LEAQ      (AX)(DI*1), R8
 	MOVQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z0
-	VMOVUPS.Z (R13)(DX*1), K1, Z1
-	VMOVUPS.Z (R13)(DX*2), K1, Z2
-	VMOVUPS.Z (R13)(SI*1), K1, Z3
+	VMOVUPS.Z (R13), K1, Z1
+	VMOVUPS.Z (R13)(DX*1), K1, Z2
+	VMOVUPS.Z (R13)(DX*2), K1, Z3
+	VMOVUPS.Z (R13)(SI*1), K1, Z4
 	LEAQ      (R13)(DX*4), R13
-	VMOVUPS.Z (R13), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS.Z (R13)(DX*1), K1, Z5
-	VADDPS    Z10, Z5, Z5
+	VMOVUPS.Z (R13), K1, Z5
 	VADDPS    Z5, Z1, Z1
-	VMOVUPS.Z (R13)(DX*2), K1, Z6
+	VMOVUPS.Z (R13)(DX*1), K1, Z6
+	VADDPS    Z0, Z6, Z6
 	VADDPS    Z6, Z2, Z2
-	VMOVUPS.Z (R13)(SI*1), K1, Z7
+	VMOVUPS.Z (R13)(DX*2), K1, Z7
 	VADDPS    Z7, Z3, Z3
-	LEAQ      (R13)(DX*4), R13
-	VMOVUPS.Z (R13), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VSUBPS    Z8, Z4, Z4
-	VMOVUPS.Z (R13)(DX*1), K1, Z8
-	VADDPS    Z8, Z1, Z1
-	VSUBPS    Z8, Z5, Z5
-	VMOVUPS.Z (R13)(DX*2), K1, Z8
-	VADDPS    Z8, Z2, Z2
-	VSUBPS    Z8, Z6, Z6
 	VMOVUPS.Z (R13)(SI*1), K1, Z8
-	VADDPS    Z8, Z3, Z3
-	VSUBPS    Z8, Z7, Z7
+	VADDPS    Z8, Z4, Z4
 	LEAQ      (R13)(DX*4), R13
-	VMOVUPS.Z (R13), K1, Z8
-	VSUBPS    Z8, Z4, Z4
-	VMOVUPS.Z (R13)(DX*1), K1, Z8
-	VSUBPS    Z8, Z5, Z5
-	VMOVUPS.Z (R13)(DX*2), K1, Z8
-	VSUBPS    Z8, Z6, Z6
-	VMOVUPS.Z (R13)(SI*1), K1, Z8
-	VSUBPS    Z8, Z7, Z7
-	VADDPS    Z1, Z0, Z0
-	VSUBPS    Z2, Z1, Z1
-	VADDPS    Z2, Z0, Z0
-	VSUBPS    Z3, Z1, Z1
+	VMOVUPS.Z (R13), K1, Z9
+	VADDPS    Z9, Z1, Z1
+	VSUBPS    Z9, Z5, Z5
+	VMOVUPS.Z (R13)(DX*1), K1, Z9
+	VADDPS    Z9, Z2, Z2
+	VSUBPS    Z9, Z6, Z6
+	VMOVUPS.Z (R13)(DX*2), K1, Z9
+	VADDPS    Z9, Z3, Z3
+	VSUBPS    Z9, Z7, Z7
+	VMOVUPS.Z (R13)(SI*1), K1, Z9
+	VADDPS    Z9, Z4, Z4
+	VSUBPS    Z9, Z8, Z8
+	LEAQ      (R13)(DX*4), R13
+	VMOVUPS.Z (R13), K1, Z9
+	VSUBPS    Z9, Z5, Z5
+	VMOVUPS.Z (R13)(DX*1), K1, Z9
+	VSUBPS    Z9, Z6, Z6
+	VMOVUPS.Z (R13)(DX*2), K1, Z9
+	VSUBPS    Z9, Z7, Z7
+	VMOVUPS.Z (R13)(SI*1), K1, Z9
+	VSUBPS    Z9, Z8, Z8
+	VADDPS    Z2, Z1, Z1
+	VSUBPS    Z3, Z2, Z2
+	VADDPS    Z3, Z1, Z1
+	VSUBPS    Z4, Z2, Z2
 	TESTQ     R10, R10
 	JZ        storeRow0Rest
-	VMOVUPS.Z (R10)(AX*1), K1, Z2
-	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z (R10)(AX*1), K1, Z3
+	VADDPS    Z3, Z1, Z1
 	CMPQ      BX, $0x01
 	JE        storeRow0Rest
-	VMOVUPS.Z (R10)(R8*1), K1, Z2
-	VADDPS    Z2, Z1, Z1
+	VMOVUPS.Z (R10)(R8*1), K1, Z3
+	VADDPS    Z3, Z2, Z2
 
 storeRow0Rest:
-	VMOVUPS Z0, K1, (R9)(AX*1)
+	VMOVUPS Z1, K1, (R9)(AX*1)
 	CMPQ    BX, $0x01
 	JE      endRow0Rest
-	VMOVUPS Z1, K1, (R9)(R8*1)
+	VMOVUPS Z2, K1, (R9)(R8*1)
 
 endRow0Rest:
 	TESTQ     R11, R11
 	JZ        nextRest
-	VADDPS    Z5, Z4, Z0
-	VSUBPS    Z6, Z5, Z1
-	VADDPS    Z6, Z0, Z0
-	VSUBPS    Z7, Z1, Z1
+	VADDPS    Z6, Z5, Z1
+	VSUBPS    Z7, Z6, Z2
+	VADDPS    Z7, Z1, Z1
+	VSUBPS    Z8, Z2, Z2
 	TESTQ     R12, R12
 	JZ        storeRow1Rest
-	VMOVUPS.Z (R12)(AX*1), K1, Z2
-	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z (R12)(AX*1), K1, Z3
+	VADDPS    Z3, Z1, Z1
 	CMPQ      BX, $0x01
 	JE        storeRow1Rest
-	VMOVUPS.Z (R12)(R8*1), K1, Z2
-	VADDPS    Z2, Z1, Z1
+	VMOVUPS.Z (R12)(R8*1), K1, Z3
+	VADDPS    Z3, Z2, Z2
 
 storeRow1Rest:
-	VMOVUPS Z0, K1, (R11)(AX*1)
+	VMOVUPS Z1, K1, (R11)(AX*1)
 	CMPQ    BX, $0x01
 	JE      endRow1Rest
-	VMOVUPS Z1, K1, (R11)(R8*1)
+	VMOVUPS Z2, K1, (R11)(R8*1)
 
 endRow1Rest:
 nextRest:
@@ -474,6 +474,9 @@ nextRest:
 done:
 	VZEROUPPER
 	RET
+
+DATA winoMinusZero<>+0(SB)/4, $0x80000000
+GLOBL winoMinusZero<>(SB), RODATA|NOPTR, $4
 
 // func winogradGradOutputAVX512(d *float32, dPos int, dTile int, dy0 *float32, dy1 *float32, dyPix int, cols int, c int)
 // Requires: AVX, AVX512F
@@ -1280,7 +1283,7 @@ tile:
 rest:
 	TESTQ      CX, CX
 	JZ         done
-	LEAQ       winoLanes<>+0(SB), DX
+	LEAQ       winoSelections<>+0(SB), DX
 	NEGQ       CX
 	VMOVDQU    32(DX)(CX*4), Y0
 	MOVQ       x+24(FP), CX
@@ -1392,23 +1395,23 @@ done:
 	VZEROUPPER
 	RET
 
-DATA winoLanes<>+0(SB)/4, $0xffffffff
-DATA winoLanes<>+4(SB)/4, $0xffffffff
-DATA winoLanes<>+8(SB)/4, $0xffffffff
-DATA winoLanes<>+12(SB)/4, $0xffffffff
-DATA winoLanes<>+16(SB)/4, $0xffffffff
-DATA winoLanes<>+20(SB)/4, $0xffffffff
-DATA winoLanes<>+24(SB)/4, $0xffffffff
-DATA winoLanes<>+28(SB)/4, $0xffffffff
-DATA winoLanes<>+32(SB)/4, $0x00000000
-DATA winoLanes<>+36(SB)/4, $0x00000000
-DATA winoLanes<>+40(SB)/4, $0x00000000
-DATA winoLanes<>+44(SB)/4, $0x00000000
-DATA winoLanes<>+48(SB)/4, $0x00000000
-DATA winoLanes<>+52(SB)/4, $0x00000000
-DATA winoLanes<>+56(SB)/4, $0x00000000
-DATA winoLanes<>+60(SB)/4, $0x00000000
-GLOBL winoLanes<>(SB), RODATA|NOPTR, $64
+DATA winoSelections<>+0(SB)/4, $0xffffffff
+DATA winoSelections<>+4(SB)/4, $0xffffffff
+DATA winoSelections<>+8(SB)/4, $0xffffffff
+DATA winoSelections<>+12(SB)/4, $0xffffffff
+DATA winoSelections<>+16(SB)/4, $0xffffffff
+DATA winoSelections<>+20(SB)/4, $0xffffffff
+DATA winoSelections<>+24(SB)/4, $0xffffffff
+DATA winoSelections<>+28(SB)/4, $0xffffffff
+DATA winoSelections<>+32(SB)/4, $0x00000000
+DATA winoSelections<>+36(SB)/4, $0x00000000
+DATA winoSelections<>+40(SB)/4, $0x00000000
+DATA winoSelections<>+44(SB)/4, $0x00000000
+DATA winoSelections<>+48(SB)/4, $0x00000000
+DATA winoSelections<>+52(SB)/4, $0x00000000
+DATA winoSelections<>+56(SB)/4, $0x00000000
+DATA winoSelections<>+60(SB)/4, $0x00000000
+GLOBL winoSelections<>(SB), RODATA|NOPTR, $64
 
 // func winogradOutputAVX2(y0 *float32, y1 *float32, yPix int, m *float32, mPos int, mTile int, r0 *float32, r1 *float32, start *float32, cols int, c int)
 // Requires: AVX
@@ -1417,13 +1420,13 @@ TEXT ·winogradOutputAVX2(SB), NOSPLIT, $0-88
 	MOVQ c+80(FP), CX
 
 vector:
-	CMPQ    CX, $0x08
-	JL      rest
-	VXORPS  Y0, Y0, Y0
-	MOVQ    start+64(FP), DX
-	TESTQ   DX, DX
-	JZ      noStart
-	VMOVUPS (DX)(AX*1), Y0
+	CMPQ         CX, $0x08
+	JL           rest
+	VBROADCASTSS winoMinusZero<>+0(SB), Y0
+	MOVQ         start+64(FP), DX
+	TESTQ        DX, DX
+	JZ           noStart
+	VMOVUPS      (DX)(AX*1), Y0
 
 noStart:
 	MOVQ m+24(FP), DX
@@ -1529,16 +1532,16 @@ next:
 	JMP  vector
 
 rest:
-	TESTQ      CX, CX
-	JZ         done
-	LEAQ       winoLanes<>+0(SB), DX
-	NEGQ       CX
-	VMOVDQU    32(DX)(CX*4), Y0
-	VXORPS     Y1, Y1, Y1
-	MOVQ       start+64(FP), CX
-	TESTQ      CX, CX
-	JZ         noStartRest
-	VMASKMOVPS (CX)(AX*1), Y0, Y1
+	TESTQ        CX, CX
+	JZ           done
+	LEAQ         winoSelections<>+0(SB), DX
+	NEGQ         CX
+	VMOVDQU      32(DX)(CX*4), Y0
+	VBROADCASTSS winoMinusZero<>+0(SB), Y1
+	MOVQ         start+64(FP), CX
+	TESTQ        CX, CX
+	JZ           noStartRest
+	VMASKMOVPS   (CX)(AX*1), Y0, Y1
 
 noStartRest:
 	MOVQ m+24(FP), CX
@@ -1732,7 +1735,7 @@ transform:
 rest:
 	TESTQ   CX, CX
 	JZ      done
-	LEAQ    winoLanes<>+0(SB), DX
+	LEAQ    winoSelections<>+0(SB), DX
 	NEGQ    CX
 	VMOVDQU 32(DX)(CX*4), Y0
 	MOVQ    d+0(FP), CX
@@ -1936,7 +1939,7 @@ vector:
 rest:
 	TESTQ      R8, R8
 	JZ         done
-	LEAQ       winoLanes<>+0(SB), R9
+	LEAQ       winoSelections<>+0(SB), R9
 	NEGQ       R8
 	VMOVDQU    32(R9)(R8*4), Y1
 	MOVQ       DI, R8
@@ -2090,7 +2093,7 @@ vector:
 	CMOVQLT    R8, R10
 	TESTQ      R10, R10
 	CMOVQLT    R11, R10
-	LEAQ       winoLanes<>+0(SB), R11
+	LEAQ       winoSelections<>+0(SB), R11
 	NEGQ       R10
 	VMOVDQU    32(R11)(R10*4), Y1
 	MOVQ       BX, R10

@@ -13,9 +13,15 @@ type winoAlloc func(n int) []float32
 
 func winoMake(n int) []float32 { return make([]float32, n) }
 
-// values returns n values, uniform in (−1, 1), in memory from alloc.
+// values returns n values, uniform in (−1, 1) or now and then all −0, in memory from alloc.
 func (alloc winoAlloc) values(r *rand.Rand, n int) []float32 {
 	x := alloc(n)
+	if r.IntN(8) == 0 {
+		for i := range x {
+			x[i] = float32(math.Copysign(0, -1))
+		}
+		return x
+	}
 	for i := range x {
 		x[i] = float32(int32(r.Uint32())) / (1 << 31)
 	}

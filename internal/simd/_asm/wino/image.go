@@ -63,8 +63,8 @@ func output(w width) {
 	function("winogradOutput", w, "is winogradOutputGo with nil for what is empty.",
 		"y0, y1 *float32, yPix int, m *float32, mPos, mTile int, r0, r1, start *float32, cols, c int")
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
-		bias := w.vector()
-		w.zero(bias)
+		// Without a start −0 is added, for x + (−0) is x even where x is −0.
+		bias := w.broadcast(minusZero())
 		start := pointer("start", nil)
 		TESTQ(start, start)
 		JZ(LabelRef("noStart" + suffix))

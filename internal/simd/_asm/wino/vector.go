@@ -1,6 +1,10 @@
 package main
 
 import (
+	"math"
+	"slices"
+	"sync"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -107,7 +111,7 @@ func (w width) first(n reg.GPVirtual) lanes {
 		return lanes{w, k}
 	}
 	start, m := GP64(), YMM()
-	LEAQ(ones(), start)
+	LEAQ(selections(), start)
 	neg := GP64()
 	MOVQ(n, neg)
 	NEGQ(neg)
@@ -115,21 +119,23 @@ func (w width) first(n reg.GPVirtual) lanes {
 	return lanes{w, m}
 }
 
-var onesTable Mem
-
-// ones is a table of eight selected lanes, then eight that are not.
-func ones() Mem {
-	if onesTable.Symbol.Name == "" {
-		onesTable = GLOBL("winoLanes", RODATA|NOPTR)
-		for i := range 8 {
-			DATA(4*i, U32(0xffffffff))
+// constant returns a function for the named table of words, which is written at its first use.
+func constant(name string, words ...uint32) func() Mem {
+	return sync.OnceValue(func() Mem {
+		table := GLOBL(name, RODATA|NOPTR)
+		for i, w := range words {
+			DATA(4*i, U32(w))
 		}
-		for i := range 8 {
-			DATA(4*(i+8), U32(0))
-		}
-	}
-	return onesTable
+		return table
+	})
 }
+
+var (
+	half      = constant("winoHalf", math.Float32bits(0.5))
+	minusZero = constant("winoMinusZero", 1<<31)
+	// Eight selected lanes, then eight that are not.
+	selections = constant("winoSelections", append(slices.Repeat([]uint32{1<<32 - 1}, 8), make([]uint32, 8)...)...)
+)
 
 // vectors emits a loop over the elements that the argument n counts: body for each full vector, and once more for the
 // rest of them. The registers in move go along, in bytes. Labels in body end in suffix.

@@ -1,28 +1,15 @@
 package main
 
 import (
-	"math"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-var half Mem
-
-// halves returns a register full of ½.
-func halves(w width) reg.VecVirtual {
-	if half.Symbol.Name == "" {
-		half = GLOBL("winoHalf", RODATA|NOPTR)
-		DATA(0, U32(math.Float32bits(0.5)))
-	}
-	return w.broadcast(half)
-}
-
 func gradWeight(w width) {
 	function("winogradGradWeight", w, "is winogradGradWeightGo.",
 		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int")
-	h := halves(w)
+	h := w.broadcast(half())
 	tap, pos := stride("dwTap"), stride("mPos")
 	tap3, pos3 := times3(tap), times3(pos)
 	// Rows outside, columns inside, so that both matrices are read in order. The arguments dw, m and rows move along.
@@ -92,7 +79,7 @@ func gradWeight(w width) {
 func kernels(w width) {
 	function("winogradKernels", w, "is winogradKernelsGo with first added to w.",
 		"u *float32, uPos, uRow int, w *float32, wTap, wRow, rows, cols int")
-	h := halves(w)
+	h := w.broadcast(half())
 	u, pos, tap, x := pointer("u", nil), stride("uPos"), stride("wTap"), pointer("w", nil)
 	pos3, tap3 := times3(pos), times3(tap)
 	all := lanes{w, nil}
