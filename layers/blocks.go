@@ -1,0 +1,169 @@
+package layers
+
+import (
+	"ddpm/autograd"
+	"ddpm/tensor"
+)
+
+// call is what one evaluation of the network hands to its blocks.
+type call struct {
+	*autograd.Tape
+	temb   *autograd.Var // SiLU of the time embedding [N E]
+	drop   tensor.Mask
+	method tensor.Method
+}
+
+// linear is y = x·w + b.
+type linear struct{ w, b *autograd.Var }
+
+func newLinear(p *Params, in, out int, init Init) linear {
+	return linear{p.New("weight", Matrix, init, in, out), p.New("bias", Plain, zeros, out)}
+}
+
+func (l linear) forward(c *call, x *autograd.Var) *autograd.Var { return c.Linear(x, l.w, l.b) }
+
+// conv is a convolution with a square kernel.
+type conv struct{ w, b *autograd.Var }
+
+func newConv(p *Params, side, in, out int, init Init) conv {
+	return conv{p.New("weight", Kernel, init, side, side, in, out), p.New("bias", Plain, zeros, out)}
+}
+
+func newNorm(p *Params, c, groups int, eps float64) autograd.Norm {
+	return autograd.Norm{Gamma: p.New("weight", Plain, ones, c), Beta: p.New("bias", Plain, zeros, c), Groups: groups, Eps: eps}
+}
+
+// resnet is the residual block (Ho et al. 2020, appendix B), diffusers' ResnetBlock2D:
+//
+//	h = conv1(SiLU(norm1(x))) + time_emb_proj(SiLU(temb))
+//	y = (shortcut(x) + conv2(dropout(SiLU(norm2(h))))) / scale
+//
+// With scaleShift the embedding gives a scale s and a shift b per channel instead, and norm2(h) becomes
+// norm2(h)·(1+s) + b.
+type resnet struct {
+	norm1, norm2 autograd.Norm
+	conv1, conv2 conv
+	timeProj     linear
+	shortcut     *linear // a 1×1 convolution where the number of channels changes
+	scaleShift   bool
+	dropSeed     uint64 // tells this block's dropout from the others'
+	scale        float64
+}
+
+func newResnet(p *Params, cfg *Config, in, out int, scale float64) *resnet {
+	r := &resnet{scaleShift: cfg.ResnetTimeScaleShift == "scale_shift", dropSeed: uint64(len(p.list)), scale: scale}
+	projected := out
+	if r.scaleShift {
+		projected = 2 * out
+	}
+	r.norm1 = newNorm(p.In("norm1"), in, cfg.NormNumGroups, cfg.NormEps)
+	r.conv1 = newConv(p.In("conv1"), 3, in, out, weights)
+	r.timeProj = newLinear(p.In("time_emb_proj"), cfg.timeDim(), projected, weights)
+	r.norm2 = newNorm(p.In("norm2"), out, cfg.NormNumGroups, cfg.NormEps)
+	r.conv2 = newConv(p.In("conv2"), 3, out, out, nothing)
+	if in != out {
+		p := p.In("conv_shortcut")
+		r.shortcut = &linear{p.New("weight", Pixel, weights, in, out), p.New("bias", Plain, zeros, out)}
+	}
+	return r
+}
+
+func (r *resnet) forward(c *call, x *autograd.Var) *autograd.Var {
+	e := r.timeProj.forward(c, c.temb)
+	skip := x
+	if r.shortcut != nil {
+		skip = r.shortcut.forward(c, x)
+	}
+	first := autograd.Block{Norm: r.norm1, W: r.conv1.w, B: r.conv1.b, Method: c.method}
+	if !r.scaleShift {
+		first.PerImage = e
+	}
+	h := c.NormSiLUConv(x, first)
+	var y *autograd.Var
+	if r.scaleShift || c.drop.P > 0 {
+		y = r.secondHalf(c, h, e, skip)
+	} else {
+		y = c.NormSiLUConv(h, autograd.Block{Norm: r.norm2, W: r.conv2.w, B: r.conv2.b, Residual: skip, Method: c.method})
+	}
+	c.Release(h, e)
+	if skip != x {
+		c.Release(skip)
+	}
+	return rescaled(c, y, r.scale)
+}
+
+// secondHalf is the block's second convolution where something stands between norm and SiLU, or SiLU and convolution.
+func (r *resnet) secondHalf(c *call, h, e, skip *autograd.Var) *autograd.Var {
+	a := c.GroupNorm(h, r.norm2)
+	if r.scaleShift {
+		a = replaced(c, a, c.ScaleShift(a, e))
+	}
+	a = replaced(c, a, c.SiLU(a))
+	if c.drop.P > 0 {
+		m := c.drop
+		m.Seed += r.dropSeed << 32
+		a = replaced(c, a, c.Dropout(a, m))
+	}
+	v := tensor.Same3
+	v.Method = c.method
+	a = replaced(c, a, c.Conv2D(a, r.conv2.w, r.conv2.b, v))
+	return replaced(c, a, c.Add(a, skip))
+}
+
+// replaced releases x and returns y, which takes its place.
+func replaced(c *call, x, y *autograd.Var) *autograd.Var {
+	c.Release(x)
+	return y
+}
+
+// rescaled returns x/scale.
+func rescaled(c *call, x *autograd.Var, scale float64) *autograd.Var {
+	if scale == 1 {
+		return x
+	}
+	return replaced(c, x, c.Scale(x, 1/scale))
+}
+
+// attention is the self-attention of an image's pixels with a residual connection, diffusers' Attention:
+//
+//	y = (x + to_out(attention(to_q(n), to_k(n), to_v(n)))) / scale,  n = group_norm(x)
+type attention struct {
+	norm       *autograd.Norm // none in the middle of a scale-shift network
+	q, k, v, o linear
+	heads      int
+	scale      float64
+}
+
+func newAttention(p *Params, cfg *Config, c, groups int, scale float64) *attention {
+	dim := c // of one head
+	if cfg.AttentionHeadDim != nil {
+		dim = *cfg.AttentionHeadDim
+	}
+	a := &attention{heads: c / dim, scale: scale}
+	if groups > 0 {
+		n := newNorm(p.In("group_norm"), c, groups, cfg.NormEps)
+		a.norm = &n
+	}
+	inner := a.heads * dim
+	a.q = newLinear(p.In("to_q"), c, inner, weights)
+	a.k = newLinear(p.In("to_k"), c, inner, weights)
+	a.v = newLinear(p.In("to_v"), c, inner, weights)
+	a.o = newLinear(p.In("to_out.0"), inner, c, nothing)
+	return a
+}
+
+func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
+	n := x
+	if a.norm != nil {
+		n = c.GroupNorm(x, *a.norm)
+	}
+	q, k, v := a.q.forward(c, n), a.k.forward(c, n), a.v.forward(c, n)
+	if n != x {
+		c.Release(n)
+	}
+	h := c.Attention(q, k, v, a.heads)
+	c.Release(q, k, v)
+	h = replaced(c, h, a.o.forward(c, h))
+	y := replaced(c, h, c.Add(h, x))
+	return rescaled(c, y, a.scale)
+}
