@@ -67,7 +67,8 @@ func (j *job) piece(i int, s *Scratch) {
 	defer j.pending.Done()
 	defer func() {
 		if p := recover(); p != nil {
-			j.panicked.CompareAndSwap(nil, &p)
+			first := p // a copy, so that only a panic allocates
+			j.panicked.CompareAndSwap(nil, &first)
 		}
 	}()
 	j.f(i, s)
