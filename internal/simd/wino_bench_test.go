@@ -46,6 +46,26 @@ func BenchmarkWinograd(b *testing.B) {
 	}
 }
 
+// BenchmarkWinograd4 runs the transforms of F(4×4, 3×3) on images of the same sizes.
+func BenchmarkWinograd4(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	alloc := winoAlloc(winoMake)
+	for _, s := range []struct{ c, tiles int }{{32, 7}, {64, 4}, {128, 8}, {256, 2}} {
+		c, tiles := s.c, s.tiles
+		name := fmt.Sprintf("c=%d/tiles=%d", c, tiles)
+		pos := tiles*c + 16
+		row := (4*tiles + 2) * c
+		v, x := alloc.values(r, 36*pos), alloc.values(r, 6*row)
+		y, start := alloc.values(r, 16*tiles*c), alloc.values(r, c)
+		benchmarkBytes(b, "Input/"+name, 36*tiles*c+6*row, func() {
+			Winograd4Input(v, pos, c, x, row, c, tiles, c)
+		})
+		benchmarkBytes(b, "Output/"+name, 52*tiles*c, func() {
+			Winograd4Output(y, 4*tiles*c, c, v, pos, c, nil, start, 4, 4*tiles, c)
+		})
+	}
+}
+
 // BenchmarkWinogradWeights runs what a convolution does to its weights.
 func BenchmarkWinogradWeights(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
@@ -56,6 +76,9 @@ func BenchmarkWinogradWeights(b *testing.B) {
 		u, w, a := alloc.values(r, 16*pos), alloc.values(r, 9*c*c), alloc.values(r, c*c)
 		benchmarkBytes(b, "Weight/"+name, 25*c*c, func() { WinogradWeight(u, pos, 32*c, w, c, c) })
 		benchmarkBytes(b, "WeightTransposed/"+name, 25*c*c, func() { WinogradWeightTransposed(u, pos, 32*c, w, c, c) })
+		u4 := alloc.values(r, 36*pos)
+		benchmarkBytes(b, "Weight4/"+name, 45*c*c, func() { Winograd4Weight(u4, pos, 32*c, w, c, c) })
+		benchmarkBytes(b, "Weight4Transposed/"+name, 45*c*c, func() { Winograd4WeightTransposed(u4, pos, 32*c, w, c, c) })
 		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { WinogradGradWeight(w, c*c, c, u, pos, c, c, c) })
 		benchmarkBytes(b, "PackPanels/"+name, 2*c*c, func() { PackPanels(u, 32*c, a, c, c, c) })
 		benchmarkBytes(b, "PackTransposed/"+name, 2*c*c, func() { PackTransposed(u, 32*c, a, c, c, c) })

@@ -29,6 +29,7 @@ func TestWinogradFence(t *testing.T) {
 			})
 			for n := 1; n <= 34; n++ {
 				winogradAgree(t, r, alloc, 1+n%3, n)
+				winograd4Agree(t, r, alloc, 1+n%2, n)
 				winogradWeightAgree(t, r, alloc, n, 1+n*7%34)
 				packAgree(t, r, alloc, n, 1+n*5%34)
 			}

@@ -34,6 +34,21 @@ func winogradKernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int,
 //go:noescape
 func transposeAVX512(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, n int)
 
+// winograd4InputAVX512 is winograd4InputGo.
+//
+//go:noescape
+func winograd4InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int, k *[13]float32)
+
+// winograd4OutputAVX512 is winograd4OutputGo with nil for what is empty.
+//
+//go:noescape
+func winograd4OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[13]float32)
+
+// winograd4KernelsAVX512 is winograd4KernelsGo with first added to w.
+//
+//go:noescape
+func winograd4KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[13]float32)
+
 // winogradInputAVX2 is winogradInputGo.
 //
 //go:noescape
@@ -63,3 +78,18 @@ func winogradKernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, w
 //
 //go:noescape
 func transposeAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, n int)
+
+// winograd4InputAVX2 is winograd4InputGo.
+//
+//go:noescape
+func winograd4InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int, k *[13]float32)
+
+// winograd4OutputAVX2 is winograd4OutputGo with nil for what is empty.
+//
+//go:noescape
+func winograd4OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[13]float32)
+
+// winograd4KernelsAVX2 is winograd4KernelsGo with first added to w.
+//
+//go:noescape
+func winograd4KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[13]float32)

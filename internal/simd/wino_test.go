@@ -245,7 +245,7 @@ func TestWinogradChecks(t *testing.T) {
 	const tiles, c, pos, tile, row, pix = 3, 5, 20, 6, 50, 6
 	const transformed, pixels, image = 15*pos + 2*tile + c, 5*pix + c, 3*row + 7*pix + c
 	const cin, cout, uPos, panel = 33, 35, 3000, 1200
-	x := make([]float32, 1<<16)
+	x := make([]float32, 1<<17)
 	operations := map[string]struct {
 		lengths []int // of the slices that s holds
 		numbers []int // counts and strides that n holds
@@ -268,6 +268,18 @@ func TestWinogradChecks(t *testing.T) {
 		}},
 		"WeightTransposed": {[]int{15*uPos + panel + 32*cout, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
 			WinogradWeightTransposed(s[0], n[0], n[1], s[1], n[2], n[3])
+		}},
+		"4Input": {[]int{35*pos + 2*tile + c, 5*100 + 13*pix + c}, []int{pos, tile, 100, pix, tiles, c}, func(s [][]float32, n []int) {
+			Winograd4Input(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
+		}},
+		"4Output": {[]int{3*100 + 11*pix + c, 35*pos + 2*tile + c, 3*100 + 11*pix + c, c}, []int{100, pix, pos, tile, 4, 12, c}, func(s [][]float32, n []int) {
+			Winograd4Output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6])
+		}},
+		"4Weight": {[]int{35*uPos + panel + 32*cin, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
+			Winograd4Weight(s[0], n[0], n[1], s[1], n[2], n[3])
+		}},
+		"4WeightTransposed": {[]int{35*uPos + panel + 32*cout, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
+			Winograd4WeightTransposed(s[0], n[0], n[1], s[1], n[2], n[3])
 		}},
 		"PackPanels": {[]int{panel + 32*tiles, 2*pix*10 + cout}, []int{panel, 10 * pix, tiles, cout}, func(s [][]float32, n []int) {
 			PackPanels(s[0], n[0], s[1], n[1], n[2], n[3])
@@ -313,7 +325,7 @@ func TestWinogradChecks(t *testing.T) {
 
 func TestWinogradAllocates(t *testing.T) {
 	const c, tiles = 32, 2
-	x, y := make([]float32, 1<<15), make([]float32, 1<<15)
+	x, y := make([]float32, 1<<16), make([]float32, 1<<16)
 	implementations(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(10, func() {
 			WinogradInput(y, tiles*c, c, x, 6*c, c, tiles, c)
@@ -322,6 +334,10 @@ func TestWinogradAllocates(t *testing.T) {
 			WinogradGradWeight(y, c*c, c, x, c*c, c, c, c)
 			WinogradWeight(y, c*c, c*c, x, c, c)
 			WinogradWeightTransposed(y, c*c, c*c, x, c, c)
+			Winograd4Input(y, tiles*c, c, x, 10*c, c, tiles, c)
+			Winograd4Output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], 4, 4*tiles, c)
+			Winograd4Weight(y, c*c, c*c, x, c, c)
+			Winograd4WeightTransposed(y, c*c, c*c, x, c, c)
 			PackPanels(y, c*c, x, c, c, c)
 			PackTransposed(y, c*c, x, c, c, c)
 		}); n != 0 {

@@ -18,13 +18,16 @@ func main() {
 		gradWeight(w)
 		kernels(w)
 		transpose(w)
+		input4(w)
+		output4(w)
+		kernels4(w)
 	}
 	Generate()
 }
 
 // function begins an assembly function for one width.
 func function(name string, w width, doc, args string) {
-	TEXT(name+w.name, NOSPLIT, "func("+args+")")
+	TEXT(name+w.name, 0, "func("+args+")")
 	Pragma("noescape")
 	Doc(name + w.name + " " + doc)
 }
@@ -101,3 +104,12 @@ func (g grid) enter(r int) {
 
 // at is position k of the present row.
 func (g grid) at(k int) Mem { return at(g.row, g.s, g.s3, k) }
+
+// six is place k of row r where a row has six places and the grid's rows are half rows of three. Places must be asked
+// for in order.
+func (g grid) six(r, k int) Mem {
+	if k%3 == 0 {
+		g.enter(2*r + k/3)
+	}
+	return g.at(k % 3)
+}

@@ -75,14 +75,51 @@ func gradWeight(w width) {
 	RET()
 }
 
-// kernels fills whole rows of u, so every vector is stored whole, and masks decide what is loaded.
 func kernels(w width) {
-	function("winogradKernels", w, "is winogradKernelsGo with first added to w.",
-		"u *float32, uPos, uRow int, w *float32, wTap, wRow, rows, cols int")
+	function("winogradKernels", w, "is winogradKernelsGo with first added to w.", kernelArguments)
 	h := w.broadcast(half())
+	eachKernel(w, func(l lanes, g, o grid) {
+		cols := [3][4]reg.VecVirtual{}
+		for k := range cols {
+			for i := range 4 {
+				cols[k][i] = w.vector()
+			}
+		}
+		for r, i := range []int{0, 1, 3} {
+			g.enter(r)
+			for k := range cols {
+				l.load(g.at(k), cols[k][i])
+			}
+		}
+		// transform multiplies g0, g1, g2, which stand in a[0], a[1], a[3], by G.
+		transform := func(a [4]reg.VecVirtual) {
+			s := w.sum(a[0], a[3])
+			VSUBPS(a[1], s, a[2])
+			VADDPS(a[1], s, a[1])
+			VMULPS(h, a[1], a[1])
+			VMULPS(h, a[2], a[2])
+		}
+		for _, a := range cols {
+			transform(a)
+		}
+		for i := range 4 {
+			a := [4]reg.VecVirtual{cols[0][i], cols[1][i], w.vector(), cols[2][i]}
+			transform(a)
+			o.enter(i)
+			for k, v := range a {
+				VMOVUPS(v, o.at(k))
+			}
+		}
+	}, positions)
+}
+
+const kernelArguments = "u *float32, uPos, uRow int, w *float32, wTap, wRow, rows, cols int"
+
+// eachKernel emits a loop over the kernels of all rows, a vector of columns at a time: body with the taps of w and the
+// grid of u. It fills whole rows of u, so every vector is stored whole, and masks decide what is loaded.
+func eachKernel(w width, body func(l lanes, g, o grid), outputs func(base, s, s3 reg.GPVirtual) grid) {
 	u, pos, tap, x := pointer("u", nil), stride("uPos"), stride("wTap"), pointer("w", nil)
 	pos3, tap3 := times3(pos), times3(tap)
-	all := lanes{w, nil}
 	Label("row")
 	left, over := count("cols"), count("uRow")
 	Label("vector")
@@ -94,40 +131,7 @@ func kernels(w width) {
 	CMOVQLT(left, n)
 	TESTQ(n, n)
 	CMOVQLT(zero, n)
-	l := w.first(n)
-	g := taps(x, tap, tap3)
-	cols := [3][4]reg.VecVirtual{}
-	for k := range cols {
-		for i := range 4 {
-			cols[k][i] = w.vector()
-		}
-	}
-	for r, i := range []int{0, 1, 3} {
-		g.enter(r)
-		for k := range cols {
-			l.load(g.at(k), cols[k][i])
-		}
-	}
-	// transform multiplies g0, g1, g2, which stand in a[0], a[1], a[3], by G.
-	transform := func(a [4]reg.VecVirtual) {
-		s := w.sum(a[0], a[3])
-		VSUBPS(a[1], s, a[2])
-		VADDPS(a[1], s, a[1])
-		VMULPS(h, a[1], a[1])
-		VMULPS(h, a[2], a[2])
-	}
-	for _, a := range cols {
-		transform(a)
-	}
-	o := positions(u, pos, pos3)
-	for i := range 4 {
-		a := [4]reg.VecVirtual{cols[0][i], cols[1][i], w.vector(), cols[2][i]}
-		transform(a)
-		o.enter(i)
-		for k, v := range a {
-			all.store(v, o.at(k))
-		}
-	}
+	body(w.first(n), taps(x, tap, tap3), outputs(u, pos, pos3))
 	ADDQ(Imm(uint64(w.bytes())), u)
 	ADDQ(Imm(uint64(w.bytes())), x)
 	SUBQ(Imm(uint64(w.lanes)), left)

@@ -1,0 +1,256 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The tiles of F(4×4, 3×3) do not fit the registers: what the first of the two one-dimensional transforms leaves goes
+// through a piece of stack that stays in L1.
+
+// coefficients loads entries first, first+1, … of the table wino4Coefficients.
+func coefficients(w width, first, n int) []reg.VecVirtual {
+	table := pointer("k", nil)
+	v := make([]reg.VecVirtual, n)
+	for i := range v {
+		v[i] = w.broadcast(Mem{Base: table, Disp: 4 * (first + i)})
+	}
+	return v
+}
+
+// scratch returns the address of n vectors on the stack, aligned so that none crosses a cache line.
+func scratch(w width, n int) reg.GPVirtual {
+	p := GP64()
+	LEAQ(AllocLocal(w.bytes()*n+64), p)
+	ANDQ(I8(-64), p)
+	return p
+}
+
+func (w width) slot(p reg.GPVirtual, i int) Mem { return Mem{Base: p, Disp: w.bytes() * i} }
+
+// minusProduct returns z − x·y in a register of its own, plusProduct z + x·y.
+func (w width) minusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
+	d := w.vector()
+	VMOVAPS(z, d)
+	VFNMADD231PS(y, x, d)
+	return d
+}
+
+func (w width) plusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
+	d := w.vector()
+	VMOVAPS(z, d)
+	VFMADD231PS(y, x, d)
+	return d
+}
+
+// wino4B hands the six rows of Bᵀd to put, in order.
+func wino4B(w width, k, d []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
+	a, b, a2, b2 := k[0], k[1], k[2], k[3]
+	e1, o1 := w.minusProduct(d[4], b2, d[2]), w.minusProduct(d[3], b2, d[1])
+	t := w.minusProduct(d[2], b2, d[0])
+	put(0, w.minusProduct(e1, a2, t))
+	put(1, w.plusProduct(e1, a, o1))
+	put(2, w.minusProduct(e1, a, o1))
+	e2, o2 := w.minusProduct(d[4], a2, d[2]), w.minusProduct(d[3], a2, d[1])
+	put(3, w.plusProduct(e2, b, o2))
+	put(4, w.minusProduct(e2, b, o2))
+	t = w.minusProduct(d[5], b2, d[3])
+	put(5, w.minusProduct(t, a2, o1))
+}
+
+// input4 keeps Bᵀd of eight columns in two halves of scratch, in rows of four. They take turns, since a tile's last
+// two columns are the next one's first: this holds columns 0 to 3 of the present tile, next 4 and 5.
+func input4(w width) {
+	function("winograd4Input", w, "is winograd4InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int, k *[13]float32")
+	k := coefficients(w, 0, 4)
+	this, next := scratch(w, 2*24), GP64()
+	LEAQ(w.slot(this, 24), next)
+	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+		x, row, pix := pointer("x", offset), stride("xRow"), stride("xPix")
+		row3 := times3(row)
+		column := func(half reg.GPVirtual, s int) {
+			d := w.vectors(6)
+			g := taps(x, row, row3)
+			for r, v := range d {
+				l.load(g.six(0, r), v)
+			}
+			ADDQ(pix, x)
+			wino4B(w, k, d, func(r int, v reg.VecVirtual) { VMOVAPS(v, w.slot(half, 4*r+s)) })
+		}
+		column(this, 0)
+		column(this, 1)
+		v, pos, n := pointer("v", offset), stride("vPos"), count("tiles")
+		pos3 := times3(pos)
+		Label("tile" + suffix)
+		column(this, 2)
+		column(this, 3)
+		column(next, 0)
+		column(next, 1)
+		g := taps(v, pos, pos3)
+		for r := range 6 {
+			d := w.vectors(6)
+			for s, v := range d {
+				if s < 4 {
+					VMOVAPS(w.slot(this, 4*r+s), v)
+				} else {
+					VMOVAPS(w.slot(next, 4*r+s-4), v)
+				}
+			}
+			wino4B(w, k, d, func(s int, v reg.VecVirtual) { l.store(v, g.six(r, s)) })
+		}
+		tile := stride("vTile")
+		ADDQ(tile, v)
+		XCHGQ(this, next)
+		DECQ(n)
+		JNZ(LabelRef("tile" + suffix))
+	})
+}
+
+// wino4A returns the four rows of Aᵀm.
+func wino4A(w width, k, m []reg.VecVirtual) []reg.VecVirtual {
+	a, b, a2, b2, a3, b3 := k[0], k[1], k[2], k[3], k[4], k[5]
+	s1, f1 := w.sum(m[1], m[2]), w.sub(m[1], m[2])
+	s2, f2 := w.sum(m[3], m[4]), w.sub(m[3], m[4])
+	y := w.vectors(4)
+	VADDPS(s1, m[0], y[0])
+	VADDPS(s2, y[0], y[0])
+	VMULPS(f1, a, y[1])
+	VFMADD231PS(f2, b, y[1])
+	VMULPS(s1, a2, y[2])
+	VFMADD231PS(s2, b2, y[2])
+	VMOVAPS(m[5], y[3])
+	VFMADD231PS(f1, a3, y[3])
+	VFMADD231PS(f2, b3, y[3])
+	return y
+}
+
+// output4 multiplies M by A row by row into scratch, then takes the four pixels of a tile in turn.
+func output4(w width) {
+	function("winograd4Output", w, "is winograd4OutputGo with nil for what is empty.",
+		"y *float32, yRow, yPix int, m *float32, mPos, mTile int, residual, start *float32, rows, cols, c int, k *[13]float32")
+	k := coefficients(w, 0, 6)
+	temp := scratch(w, 6*4+1)
+	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+		bias := w.slot(temp, 24)
+		none := w.broadcast(minusZero()) // x + (−0) is x, even where x is −0
+		start := pointer("start", nil)
+		TESTQ(start, start)
+		JZ(LabelRef("noStart" + suffix))
+		l.load(Mem{Base: start, Index: offset, Scale: 1}, none)
+		Label("noStart" + suffix)
+		VMOVAPS(none, bias)
+
+		m, pos, n, rows := pointer("m", offset), stride("mPos"), count("cols"), count("rows")
+		pos3 := times3(pos)
+		y, r := pointer("y", offset), pointer("residual", nil)
+		yRow, yPix := stride("yRow"), stride("yPix")
+		// The residual is reached from y, at a distance; a distance of 0, where it is y itself, is as good as any.
+		distance := GP64()
+		MOVQ(r, distance)
+		first := pointer("y", nil)
+		SUBQ(first, distance)
+		Label("tile" + suffix)
+		g := taps(m, pos, pos3)
+		for i := range 6 {
+			d := w.vectors(6)
+			for j, v := range d {
+				l.load(g.six(i, j), v)
+			}
+			for s, v := range wino4A(w, k, d) {
+				VMOVAPS(v, w.slot(temp, 4*i+s))
+			}
+		}
+		pixel := GP64()
+		MOVQ(temp, pixel)
+		Label("pixel" + suffix)
+		d := w.vectors(6)
+		for i, v := range d {
+			VMOVAPS(w.slot(pixel, 4*i), v)
+		}
+		u := wino4A(w, k, d)
+		for _, v := range u {
+			VADDPS(bias, v, v)
+		}
+		at := GP64()
+		TESTQ(r, r)
+		JZ(LabelRef("store" + suffix))
+		LEAQ(Mem{Base: y, Index: distance, Scale: 1}, at)
+		for i, v := range u {
+			if i > 0 {
+				CMPQ(rows, Imm(uint64(i)))
+				JE(LabelRef("store" + suffix))
+				ADDQ(yRow, at)
+			}
+			l.add(Mem{Base: at}, v)
+		}
+		Label("store" + suffix)
+		MOVQ(y, at)
+		for i, v := range u {
+			if i > 0 {
+				CMPQ(rows, Imm(uint64(i)))
+				JE(LabelRef("stored" + suffix))
+				ADDQ(yRow, at)
+			}
+			l.store(v, Mem{Base: at})
+		}
+		Label("stored" + suffix)
+		ADDQ(yPix, y)
+		DECQ(n)
+		JZ(LabelRef("end" + suffix))
+		ADDQ(Imm(uint64(w.bytes())), pixel)
+		end := GP64()
+		LEAQ(w.slot(temp, 4), end)
+		CMPQ(pixel, end)
+		JNE(LabelRef("pixel" + suffix))
+		tile := stride("mTile")
+		ADDQ(tile, m)
+		JMP(LabelRef("tile" + suffix))
+		Label("end" + suffix)
+	})
+}
+
+func kernels4(w width) {
+	function("winograd4Kernels", w, "is winograd4KernelsGo with first added to w.", kernelArguments+", k *[13]float32")
+	k := coefficients(w, 6, 7)
+	temp := scratch(w, 3*6)
+	// transform hands the six rows of Gg to put, in order.
+	transform := func(g []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
+		product := func(x, y reg.VecVirtual) reg.VecVirtual {
+			d := w.vector()
+			VMULPS(x, y, d)
+			return d
+		}
+		put(0, product(k[0], g[0]))
+		for i := range 2 {
+			one, p, p2 := k[1+3*i], k[2+3*i], k[3+3*i]
+			e := product(one, g[0])
+			VFMADD231PS(p2, g[2], e)
+			put(1+2*i, w.plusProduct(e, p, g[1]))
+			put(2+2*i, w.minusProduct(e, p, g[1]))
+		}
+		put(5, g[2])
+	}
+	eachKernel(w, func(l lanes, g, o grid) {
+		rows := [3][]reg.VecVirtual{}
+		for r := range rows {
+			rows[r] = w.vectors(3)
+			g.enter(r)
+			for col, v := range rows[r] {
+				l.load(g.at(col), v)
+			}
+		}
+		for col := range 3 {
+			transform([]reg.VecVirtual{rows[0][col], rows[1][col], rows[2][col]}, func(i int, v reg.VecVirtual) {
+				VMOVAPS(v, w.slot(temp, 3*i+col))
+			})
+		}
+		for i := range 6 {
+			v := w.vectors(3)
+			for col := range v {
+				VMOVAPS(w.slot(temp, 3*i+col), v[col])
+			}
+			transform(v, func(j int, v reg.VecVirtual) { VMOVUPS(v, o.six(i, j)) })
+		}
+	}, taps)
+}
