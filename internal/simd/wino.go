@@ -80,7 +80,7 @@ func WinogradOutput(y0, y1 []float32, yPix int, m []float32, mPos, mTile int, r0
 	if len(y1) > 0 {
 		checkReach(op, "y1", len(y1), c, [2]int{cols - 1, yPix})
 	}
-	if len(r0) > 0 {
+	if len(r0) > 0 || len(r1) > 0 {
 		checkReach(op, "r0", len(r0), c, [2]int{cols - 1, yPix})
 		if len(y1) > 0 {
 			checkReach(op, "r1", len(r1), c, [2]int{cols - 1, yPix})
@@ -135,10 +135,12 @@ func storePair(y, r []float32, i, next int, two bool, u0, u1 float32) {
 // winoA returns Aᵀm.
 func winoA(m0, m1, m2, m3 float32) (y0, y1 float32) { return m0 + m1 + m2, m1 - m2 - m3 }
 
-// checkCounts panics if a count is negative and reports whether there is nothing to do.
+// checkCounts panics if a count is negative, or so large that a small multiple of it might overflow, and reports
+// whether there is nothing to do.
 func checkCounts(op string, a, b int) (none bool) {
-	if a < 0 || b < 0 {
-		panic(fmt.Sprintf("simd: %s: got counts %d and %d, want none negative", op, a, b))
+	const most = 1 << 28
+	if a < 0 || b < 0 || a > most || b > most {
+		panic(fmt.Sprintf("simd: %s: got counts %d and %d, want 0 to %d", op, a, b, most))
 	}
 	return a == 0 || b == 0
 }

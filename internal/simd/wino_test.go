@@ -288,6 +288,21 @@ func TestWinogradChecks(t *testing.T) {
 			PackTransposed(s[0], n[0], s[1], n[1], n[2], n[3])
 		}},
 	}
+	// A row of residual without the other, and a count that overflows where its own stride is 0, are caught too.
+	for name, f := range map[string]func(){
+		"r0 missing": func() { WinogradOutput(x, x, 1, x, 1, 1, nil, x, nil, 2, 1) },
+		"r1 missing": func() { WinogradOutput(x, x, 1, x, 1, 1, x, nil, nil, 2, 1) },
+		"tiles":      func() { WinogradInput(x, 1, 0, x, 1, 1, math.MaxInt, 1) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
 	for name, op := range operations {
 		panics := func(cut, change, value int) (panicked bool) {
 			defer func() { panicked = recover() != nil }()
