@@ -7,13 +7,14 @@ import "fmt"
 // c channels. The destination comes first. It may be one of the sources, but
 // must not overlap one in part.
 //
-// Each has the same bits in every implementation and on every machine. Three
-// habits of the Go code, which is the definition, make that possible:
+// Each has the same bits in AVX-512 and AVX2, and unless it involves exp in plain
+// Go, on every machine. Three habits of the Go code, which is the definition,
+// make that possible:
 //
 //   - A product is rounded before it is added to: float32(a*b) + c, where a plain
 //     a*b + c would let the compiler fuse the two, and on some machines it does.
 //   - Long sums are kept in 16 lanes, element i in lane i mod 16, and the lanes
-//     folded by fold. That is one AVX-512 register or two of AVX2.
+//     folded by fold.
 //   - Sums over the pixels of a channel are kept in two chains, of even and odd
 //     pixels, for blockPixels pixels, then added to the result.
 //

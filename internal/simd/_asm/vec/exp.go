@@ -1,10 +1,6 @@
 package main
 
-import (
-	"math"
-
-	. "github.com/mmcloughlin/avo/operand"
-)
+import "math"
 
 // The constants of vec_exp.go in package simd, where they are explained.
 const (
@@ -21,7 +17,7 @@ const (
 
 // holdExp prepares for expCore(sign·x).
 func (m *machine) holdExp(sign float32) {
-	m.prefer(sign*log2e, rounding, ln2High, ln2Low, c2, sign*c3, c4, sign*c5, c6, 1)
+	m.prefer(sign*log2e, rounding, -sign*ln2High, -sign*ln2Low, c6, sign*c5, c4, sign*c3, c2, sign, 1)
 }
 
 // expCore is exp(sign·x) for expMin ≤ sign·x ≤ expMax. With sign = -1 the
@@ -29,21 +25,15 @@ func (m *machine) holdExp(sign float32) {
 // constants: the bits are those of expCore(-x).
 func (m *machine) expCore(x vec, sign float32) vec {
 	k := m.constant
-	t := m.add(m.mul(x, k(sign*log2e)), k(rounding))
+	t := m.fma(k(sign*log2e), x, k(rounding))
 	n := m.sub(t, k(rounding))
-	reduce, plusR := m.sub, m.add
-	if sign < 0 {
-		reduce, plusR = m.add, m.sub
+	s := m.fma(k(-sign*ln2High), n, x)
+	s = m.fma(k(-sign*ln2Low), n, s)
+	p := m.fma(k(c6), s, k(sign*c5))
+	for _, c := range []float32{c4, sign * c3, c2, sign, 1} {
+		p = m.fma(p, s, k(c))
 	}
-	s := reduce(x, m.mul(n, k(ln2High)))
-	s = reduce(s, m.mul(n, k(ln2Low)))
-	s2 := m.mul(s, s)
-	low := m.add(m.mul(s, k(sign*c3)), k(c2))
-	high := m.add(m.mul(s, k(sign*c5)), k(c4))
-	high = m.add(high, m.mul(s2, k(c6)))
-	q := m.add(low, m.mul(s2, high))
-	p := plusR(m.mul(s2, q), s)
-	return m.scalb(m.add(p, k(1)), t)
+	return m.scalb(p, t)
 }
 
 func (m *machine) holdFullExp() {
@@ -62,46 +52,49 @@ func (m *machine) exp(x vec) vec {
 
 func (m *machine) holdSiLU() {
 	m.holdExp(-1)
-	m.hold(siluMax, -siluMax, 1)
+	m.hold(siluMax, -siluMax)
 }
 
 // silu is x·σ(x).
 func (m *machine) silu(x vec) vec {
 	k := m.constant
-	z := m.min(k(siluMax), m.max(k(-siluMax), x))
-	y := m.div(x, m.add(m.expCore(z, -1), k(1)))
-	return m.keep(y, m.compare(notLess, x, k(-siluMax)))
+	x = m.max(k(-siluMax), x)
+	return m.div(x, m.add(m.expCore(m.min(k(siluMax), x), -1), k(1)))
+}
+
+func (m *machine) holdSlope() {
+	m.holdSiLU()
+	m.hold(1)
 }
 
 // siluSlope is the derivative of silu.
 func (m *machine) siluSlope(x vec) vec {
 	k := m.constant
-	z := m.min(k(siluMax), m.max(k(-siluMax), x))
-	e := m.expCore(z, -1)
+	x = m.min(k(siluMax), m.max(k(-siluMax), x))
+	e := m.expCore(x, -1)
 	sigma := m.div(k(1), m.add(e, k(1)))
-	s := m.mul(sigma, m.add(m.mul(z, m.mul(e, sigma)), k(1)))
-	return m.keep(s, m.compare(notLess, x, k(-siluMax)))
+	return m.mul(sigma, m.fma(m.mul(e, sigma), x, k(1)))
 }
 
 func exps(wide bool) {
-	m := begin(wide, false, "exp", "(y, x []float32)")
+	m := begin(wide, "exp", "(y, x []float32)")
 	m.holdFullExp()
-	m.elements([]string{"y", "x"}, func(at func(string) Mem, k mask) {
+	m.elements([]string{"y", "x"}, func(at func(string) place, k mask) {
 		m.store(m.exp(m.load(at("x"), k)), at("y"), k)
 	})
 	m.end()
 
-	m = begin(wide, false, "silu", "(y, x []float32)")
+	m = begin(wide, "silu", "(y, x []float32)")
 	m.holdSiLU()
-	m.elements([]string{"y", "x"}, func(at func(string) Mem, k mask) {
+	m.elements([]string{"y", "x"}, func(at func(string) place, k mask) {
 		m.store(m.silu(m.load(at("x"), k)), at("y"), k)
 	})
 	m.end()
 
-	m = begin(wide, false, "siluGrad", "(dx, x, dy []float32)")
-	m.holdSiLU()
-	m.elements([]string{"dx", "x", "dy"}, func(at func(string) Mem, k mask) {
-		s := m.mul(m.load(at("dy"), k), m.siluSlope(m.load(at("x"), k)))
+	m = begin(wide, "siluGrad", "(dx, x, dy []float32)")
+	m.holdSlope()
+	m.elements([]string{"dx", "x", "dy"}, func(at func(string) place, k mask) {
+		s := m.mul(m.siluSlope(m.load(at("x"), k)), m.load(at("dy"), k))
 		m.store(m.add(m.load(at("dx"), k), s), at("dx"), k)
 	})
 	m.end()

@@ -27,55 +27,107 @@ func arrays(names ...string) map[string]reg.Register {
 
 // elements runs body over equally long slices, the last of them under a mask.
 // at is the place of the current elements of a slice.
-func (m *machine) elements(names []string, body func(at func(string) Mem, k mask)) {
+func (m *machine) elements(names []string, body func(at func(string) place, k mask)) {
 	base := arrays(names...)
 	n := Load(Param(names[0]).Len(), GP64()).(reg.GPVirtual)
 	i := GP64()
 	XORQ(i, i)
-	at := func(name string) Mem { return Mem{Base: base[name], Index: i, Scale: 1} }
+	at := func(name string) place { return m.at(Mem{Base: base[name], Index: i, Scale: 1}) }
 
 	loop, tail, done := label("loop"), label("tail"), label("done")
-	SUBQ(Imm(uint64(m.lanes())), n)
+	lanes := Imm(uint64(m.lanes()))
+	SUBQ(lanes, n)
 	JLT(LabelRef(tail))
 	Label(loop)
 	body(at, nil)
 	ADDQ(Imm(uint64(4*m.lanes())), i)
-	SUBQ(Imm(uint64(m.lanes())), n)
+	SUBQ(lanes, n)
 	JGE(LabelRef(loop))
 	Label(tail)
-	ADDQ(Imm(uint64(m.lanes())), n)
+	ADDQ(lanes, n)
 	JEQ(LabelRef(done))
 	body(at, m.firstLanes(n))
 	Label(done)
 }
 
-// blockPixels is how many pixels of a channel are added up before the sum is
-// added to the result: blockPixels of package simd.
-const blockPixels = 64
+// pixels runs body over images [pixels c], in the order of memory, and slices
+// [c] of coefficients, which it reads anew for every pixel. c is the length of
+// the first of these. at is the place of the current channels in either.
+func (m *machine) pixels(images, rows []string, body func(at func(string) place, k mask)) {
+	base := arrays(append(images, rows...)...)
+	pixels := Load(Param("pixels"), GP64())
+	c := Load(Param(rows[0]).Len(), GP64()).(reg.GPVirtual)
+	lanes := uint64(m.lanes())
 
-// A channels loop runs over images [pixels c]: block by block of pixels, within
-// a block over vectors of channels, and there over the pixels. A channel's
-// coefficients and sums stay in registers meanwhile, and a block of either stays
-// in cache. Pixels are taken two at a time, as chain 0 and 1.
-type channels struct {
-	images []string // slices [pixels c]; c is the length of the slice in parameter channels
-	rows   string   // a slice [c]
+	rest := GP64() // channels in the last vector of a pixel, if it isn't full
+	MOVQ(c, rest)
+	ANDQ(Imm(lanes-1), rest)
+	k := m.firstLanes(rest)
+	SUBQ(Imm(lanes), c)
+	SHLQ(Imm(2), c) // the last j at which a full vector can start
+	i, j := GP64(), GP64()
+	XORQ(i, i)
+	at := func(name string) place {
+		index := i
+		for _, row := range rows {
+			if row == name {
+				index = j
+			}
+		}
+		return m.at(Mem{Base: base[name], Index: index, Scale: 1})
+	}
 
-	before func(at func(string) Mem, k mask)            // loads coefficients; at is the place in a slice [c]
-	pixel  func(at func(string) Mem, k mask, chain int) // at is the place in a slice [pixels c]
-	after  func(at func(string) Mem, k mask)            // stores sums
+	pixel, vector, tail, next, done := label("pixel"), label("vector"), label("tail"), label("next"), label("done")
+	TESTQ(pixels, pixels)
+	JEQ(LabelRef(done))
+	Label(pixel)
+	XORQ(j, j)
+	CMPQ(j, c)
+	JGT(LabelRef(tail))
+	Label(vector)
+	body(at, nil)
+	ADDQ(Imm(4*lanes), i)
+	ADDQ(Imm(4*lanes), j)
+	CMPQ(j, c)
+	JLE(LabelRef(vector))
+	Label(tail)
+	TESTQ(rest, rest)
+	JEQ(LabelRef(next))
+	body(at, k)
+	LEAQ(Mem{Base: i, Index: rest, Scale: 4}, i)
+	Label(next)
+	DECQ(pixels)
+	JNE(LabelRef(pixel))
+	Label(done)
 }
 
-func (m *machine) channels(l channels) {
+// blockPixels is that of package simd: how many pixels of a channel are added up
+// before the sum goes to memory.
+const blockPixels = 64
+
+// A channelSum is a loop over images [pixels c] that sums over the pixels: block
+// by block, within a block over the channels, one register of them at a time,
+// and there over the pixels, so that sums and coefficients stay in registers.
+// Two pixels are the two registers of a vector, or follow one another if serial.
+type channelSum struct {
+	images []string // slices [pixels c]
+	sums   []string // slices [c]
+	serial bool     // for want of registers
+
+	before func(row func(string) vec)                                       // loads coefficients, slices [c]
+	pixel  func(at func(string) place, k mask, add func(sum string, v vec)) // at is the place in an image
+}
+
+func (m *machine) sum(l channelSum) {
 	base := arrays(l.images...)
 	pixels := Load(Param("pixels"), GP64())
-	c := Load(Param(l.rows).Len(), GP64()).(reg.GPVirtual)
+	c := Load(Param(l.sums[0]).Len(), GP64()).(reg.GPVirtual)
 	SHLQ(Imm(2), c) // bytes from one pixel to the next, from here on
-	block, n, j := GP64(), GP64(), GP64()
+	block, n, j, left := GP64(), GP64(), GP64(), GP64()
 	XORQ(block, block)
 
-	next, vector, tail, flush, done := label("block"), label("vector"), label("tail"), label("flush"), label("done")
-	width := uint64(m.bytes())
+	next, vector, tail, end, done := label("block"), label("vector"), label("tail"), label("end"), label("done")
+	width := Imm(uint64(m.bytes()))
 	TESTQ(pixels, pixels)
 	JEQ(LabelRef(done))
 	Label(next)
@@ -85,20 +137,21 @@ func (m *machine) channels(l channels) {
 	XORQ(j, j)
 
 	Label(vector)
-	left := GP64()
 	MOVQ(c, left)
 	SUBQ(j, left)
-	CMPQ(left, Imm(width))
+	CMPQ(left, width)
 	JLT(LabelRef(tail))
-	m.vectorOfChannels(l, base, block, j, c, n, nil)
-	ADDQ(Imm(width), j)
+	m.sumBlock(l, base, block, j, c, n, nil)
+	ADDQ(width, j)
 	JMP(LabelRef(vector))
 	Label(tail)
-	TESTQ(left, left)
-	JEQ(LabelRef(flush))
 	SHRQ(Imm(2), left)
-	m.vectorOfChannels(l, base, block, j, c, n, m.firstLanes(left))
-	Label(flush)
+	JEQ(LabelRef(end))
+	m.registers = 1
+	k := m.firstLanes(left)
+	m.registers = 2
+	m.sumBlock(l, base, block, j, c, n, append(k, k...))
+	Label(end)
 
 	SUBQ(n, pixels)
 	IMULQ(c, n)
@@ -108,36 +161,64 @@ func (m *machine) channels(l channels) {
 	Label(done)
 }
 
-// vectorOfChannels does n pixels of the channels at byte j of each pixel.
-func (m *machine) vectorOfChannels(l channels, base map[string]reg.Register, block, j, c, n reg.GPVirtual, k mask) {
-	row := func(name string) Mem {
-		return Mem{Base: Load(Param(name).Base(), GP64()), Index: j, Scale: 1}
-	}
-	image := func(i reg.Register) func(string) Mem {
-		return func(name string) Mem { return Mem{Base: base[name], Index: i, Scale: 1} }
+// sumBlock does n pixels of the channels at byte j of each, from byte block on.
+func (m *machine) sumBlock(l channelSum, base map[string]reg.Register, block, j, c, n reg.GPVirtual, k mask) {
+	row := func(name string) place {
+		return place{Mem{Base: Load(Param(name).Base(), GP64()), Index: j, Scale: 1}}
 	}
 	if l.before != nil {
-		l.before(row, k)
+		l.before(func(name string) vec {
+			m.registers = 1
+			v := m.load(row(name), k)
+			m.registers = 2
+			return append(v, v...)
+		})
 	}
+	sums := map[string]vec{} // of even and of odd pixels
+	for _, name := range l.sums {
+		sums[name] = m.zero()
+	}
+	// pixel runs the body on the pixels at the given bytes.
+	pixel := func(chain int, at ...reg.GPVirtual) {
+		m.registers = len(at)
+		image := func(name string) place {
+			var p place
+			for _, i := range at {
+				p = append(p, Mem{Base: base[name], Index: i, Scale: 1})
+			}
+			return p
+		}
+		l.pixel(image, k, func(sum string, v vec) { m.accumulate(VADDPS, sums[sum][chain:], v) })
+		m.registers = 2
+	}
+
 	even, odd, left := GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: block, Index: j, Scale: 1}, even)
 	MOVQ(n, left)
-	pair, last, done := label("pair"), label("last"), label("done")
+	pair, last, done := label("pair"), label("last"), label("flush")
 	SUBQ(Imm(2), left)
 	JLT(LabelRef(last))
 	Label(pair)
 	LEAQ(Mem{Base: even, Index: c, Scale: 1}, odd)
-	l.pixel(image(even), k, 0)
-	l.pixel(image(odd), k, 1)
+	if l.serial {
+		pixel(0, even)
+		pixel(1, odd)
+	} else {
+		pixel(0, even, odd)
+	}
 	LEAQ(Mem{Base: even, Index: c, Scale: 2}, even)
 	SUBQ(Imm(2), left)
 	JGE(LabelRef(pair))
 	Label(last)
 	CMPQ(left, I8(-1))
 	JNE(LabelRef(done))
-	l.pixel(image(even), k, 0)
+	pixel(0, even)
 	Label(done)
-	if l.after != nil {
-		l.after(row, k)
+
+	m.registers = 1
+	for _, name := range l.sums {
+		at, s := row(name), sums[name]
+		m.store(m.add(m.load(at, k), m.add(s[:1], s[1:])), at, k)
 	}
+	m.registers = 2
 }

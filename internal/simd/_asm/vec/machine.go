@@ -10,8 +10,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A machine is an instruction set and a number of lanes: one or two registers
-// of 8 or 16 floats that are worked on as one vector.
+// A machine is an instruction set and a number of registers that are worked on
+// as one vector, two unless said otherwise. Two independent chains of
+// instructions side by side keep the processor busier than one after the other.
 type machine struct {
 	wide      bool // AVX-512
 	registers int
@@ -22,13 +23,14 @@ type machine struct {
 // operations return a new one, and avo assigns the registers.
 type vec []Op
 
+// A place is where the registers of a vector are in memory.
+type place []Mem
+
 // A mask covers the first lanes of a vector. The nil mask covers all of them.
 type mask []Op
 
-// begin starts a function. The name becomes nameAVX512 or nameAVX2. The vector
-// is 16 lanes in either, or with single, for loops that hold many vectors, one
-// register.
-func begin(wide, single bool, name, signature string) *machine {
+// begin starts a function. The name becomes nameAVX512 or nameAVX2.
+func begin(wide bool, name, signature string) *machine {
 	suffix := "AVX2"
 	if wide {
 		suffix = "AVX512"
@@ -36,11 +38,7 @@ func begin(wide, single bool, name, signature string) *machine {
 	TEXT(name+suffix, attr.NOSPLIT, "func"+signature)
 	Pragma("noescape")
 	declared = append(declared, [2]string{name + suffix, signature})
-	m := &machine{wide: wide, registers: 1, held: map[float32]Op{}}
-	if !wide && !single {
-		m.registers = 2
-	}
-	return m
+	return &machine{wide: wide, registers: 2, held: map[float32]Op{}}
 }
 
 func (m *machine) end() {
@@ -134,13 +132,19 @@ func (m *machine) constant(c float32) vec {
 	return m.same(constantMem(c))
 }
 
-// fill is a new vector of copies of c, to accumulate in.
-func (m *machine) fill(c float32) vec {
-	return m.each(func(_ int, d Op) { VBROADCASTSS(constantMem(c), d) })
-}
-
+// zero is a new vector, to accumulate in.
 func (m *machine) zero() vec {
 	return m.each(func(_ int, d Op) { VXORPS(d, d, d) })
+}
+
+// sixteen is 16 lanes of c, to accumulate in.
+func (m *machine) sixteen(c float32) vec {
+	v := make(vec, 64/m.bytes())
+	for i := range v {
+		v[i] = m.register()
+		VBROADCASTSS(constantMem(c), v[i])
+	}
+	return v
 }
 
 // broadcast fills a vector with a float32 in memory.
@@ -160,51 +164,68 @@ func (m *machine) scalar(param string) vec {
 
 // Memory.
 
+// at is consecutive registers from mem on.
+func (m *machine) at(mem Mem) place {
+	p := make(place, m.registers)
+	for i := range p {
+		p[i] = mem.Offset(m.bytes() * i)
+	}
+	return p
+}
+
 // firstLanes is the mask of the first n lanes, n less than all of them.
 func (m *machine) firstLanes(n reg.GPVirtual) mask {
+	k := make(mask, m.registers)
 	if m.wide {
-		ones, k := GP32(), K()
-		MOVL(U32(0xffff), ones)
-		BZHIL(n.As32(), ones, ones)
-		KMOVW(ones, k)
-		return mask{k}
+		bits := GP64()
+		MOVQ(I32(-1), bits)
+		BZHIQ(n, bits, bits)
+		for i := range k {
+			k[i] = K()
+			KMOVW(bits.As32(), k[i])
+			SHRQ(Imm(16), bits)
+		}
+		return k
 	}
 	var table [32]uint32
 	for i := range 16 {
 		table[i] = 0xffffffff
 	}
-	p := GP64()
+	p, bytes := GP64(), GP64()
 	LEAQ(global("vec_lanes", table[:]...).Offset(64), p)
-	bytes := GP64()
 	MOVQ(n, bytes)
 	SHLQ(Imm(2), bytes)
 	SUBQ(bytes, p)
-	return mask(m.each(func(i int, d Op) { VMOVUPS(Mem{Base: p, Disp: 32 * i}, d) }))
+	for i := range k {
+		k[i] = YMM()
+		VMOVUPS(Mem{Base: p, Disp: 32 * i}, k[i])
+	}
+	return k
 }
 
 // load reads the lanes of k; the others become 0.
-func (m *machine) load(mem Mem, k mask) vec {
+func (m *machine) load(from place, k mask) vec {
 	return m.each(func(i int, d Op) {
-		switch at := mem.Offset(m.bytes() * i); {
+		switch {
 		case k == nil:
-			VMOVUPS(at, d)
+			VMOVUPS(from[i], d)
 		case m.wide:
-			VMOVUPS_Z(at, k[i], d)
+			VMOVUPS_Z(from[i], k[i], d)
 		default:
-			VMASKMOVPS(at, k[i], d)
+			VMASKMOVPS(from[i], k[i], d)
 		}
 	})
 }
 
-func (m *machine) store(v vec, mem Mem, k mask) {
+func (m *machine) store(v vec, to place, k mask) {
 	for i := range v {
-		switch at := mem.Offset(m.bytes() * i); {
+		switch {
 		case k == nil:
-			VMOVUPS(v[i], at)
+			VMOVUPS(v[i], to[i])
 		case m.wide:
-			VMOVUPS(v[i], k[i], at)
+			VMOVUPS(v[i], k[i], to[i])
 		default:
-			VMASKMOVPS(v[i], k[i], at)
+			VMASKMOVPS(v[i], k[i], to[i])
 		}
 	}
 }
@@ -220,7 +241,7 @@ func (m *machine) sub(a, b vec) vec { return m.binary(VSUBPS, a, b) }
 func (m *machine) mul(a, b vec) vec { return m.binary(VMULPS, a, b) }
 func (m *machine) div(a, b vec) vec { return m.binary(VDIVPS, a, b) }
 
-// max and min give b where either operand is NaN.
+// max and min are b where either operand is NaN.
 func (m *machine) max(a, b vec) vec { return m.binary(VMAXPS, a, b) }
 func (m *machine) min(a, b vec) vec { return m.binary(VMINPS, a, b) }
 
@@ -228,10 +249,20 @@ func (m *machine) sqrt(a vec) vec {
 	return m.each(func(i int, d Op) { VSQRTPS(a[i], d) })
 }
 
-// accumulate is acc += v, in place.
-func (m *machine) accumulate(acc, v vec) {
-	for i := range acc {
-		VADDPS(v[i], acc[i], acc[i])
+// fma is a·b + c with one rounding. Here b must be in a register.
+func (m *machine) fma(a, b, c vec) vec {
+	return m.each(func(i int, d Op) {
+		VMOVUPS(a[i], d)
+		VFMADD213PS(c[i], b[i], d)
+	})
+}
+
+// accumulate is acc += v, in place. An acc of fewer registers takes those of v
+// in turn.
+func (m *machine) accumulate(instruction func(...Op), acc, v vec) {
+	for i := range v {
+		a := acc[i%len(acc)]
+		instruction(v[i], a, a)
 	}
 }
 
@@ -320,7 +351,7 @@ func (m *machine) spread(y reg.VecVirtual) vec {
 	return m.same(r)
 }
 
-// A double holds 16 float64 lanes, in 2 registers or 4.
+// A double is float64 lanes. Sums have 16, in 2 registers or 4.
 type double []reg.VecVirtual
 
 func (m *machine) doubleZero() double {
@@ -332,7 +363,7 @@ func (m *machine) doubleZero() double {
 	return d
 }
 
-// double converts a vector of 16 lanes.
+// double converts a vector, to twice as many registers.
 func (m *machine) double(v vec) double {
 	d := make(double, 0, 4)
 	for i := range v {
