@@ -25,8 +25,8 @@ var random = gradcheck.Random
 
 func TestGradients(t *testing.T) {
 	same, half, halfEnd := tensor.Same3, tensor.Half3, tensor.HalfEnd3
-	direct, wino := tensor.Same3, tensor.Same3
-	direct.Method, wino.Method = tensor.Direct, tensor.Winograd
+	direct, wino2, wino4 := tensor.Same3, tensor.Same3, tensor.Same3
+	direct.Method, wino2.Method, wino4.Method = tensor.Direct, tensor.Winograd2, tensor.Winograd4
 	conv := func(v tensor.Window) gradcheck.Op {
 		return func(t tape, x vars) *autograd.Var { return t.Conv2D(x[0], x[1], x[2], v) }
 	}
@@ -57,8 +57,10 @@ func TestGradients(t *testing.T) {
 		{"Linear", func(t tape, x vars) *autograd.Var { return t.Linear(x[0], x[1], x[2]) }, in(random(1, 19, 5), random(2, 5, 37), random(3, 37))},
 		{"Linear/images", func(t tape, x vars) *autograd.Var { return t.Linear(x[0], x[1], nil) }, in(random(1, 33, 2, 1, 5), random(2, 5, 3))},
 		{"Conv2D/direct", conv(direct), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
-		{"Conv2D/winograd", conv(wino), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
-		{"Conv2D/winograd 17 images", conv(wino), in(random(1, 17, 4, 6, 3), random(2, 3, 3, 3, 35), random(3, 35))},
+		{"Conv2D/winograd 2", conv(wino2), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
+		{"Conv2D/winograd 2, 17 images", conv(wino2), in(random(1, 17, 4, 6, 3), random(2, 3, 3, 3, 35), random(3, 35))},
+		{"Conv2D/winograd 4", conv(wino4), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
+		{"Conv2D/winograd 4, 17 images", conv(wino4), in(random(1, 17, 7, 6, 3), random(2, 3, 3, 3, 35), random(3, 35))},
 		{"Conv2D/17 images", conv(same), in(random(1, 17, 4, 6, 3), random(2, 3, 3, 3, 5), random(3, 5))},
 		{"Conv2D/half", conv(half), in(random(1, 2, 7, 6, 3), random(2, 3, 3, 3, 5), random(3, 5))},
 		{"Conv2D/half end", conv(halfEnd), in(random(1, 2, 6, 8, 3), random(2, 3, 3, 3, 5), random(3, 5))},
@@ -68,7 +70,8 @@ func TestGradients(t *testing.T) {
 			return t.GroupNorm(x[0], autograd.Norm{Gamma: x[1], Beta: x[2], Groups: 3, Eps: 1e-5})
 		}, in(random(1, 2, 3, 2, 6), random(2, 6), random(3, 6))},
 		{"NormSiLUConv/direct", block(tensor.Direct), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
-		{"NormSiLUConv/winograd", block(tensor.Winograd), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
+		{"NormSiLUConv/winograd 2", block(tensor.Winograd2), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
+		{"NormSiLUConv/winograd 4", block(tensor.Winograd4), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
 		{"Attention/1 head", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[1], x[2], 1) }, in(random(1, 2, 3, 2, 6), random(2, 2, 3, 2, 6), random(3, 2, 3, 2, 6))},
 		{"Attention/3 heads", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[1], x[2], 3) }, in(random(1, 2, 7, 6), random(2, 2, 7, 6), random(3, 2, 7, 6))},
 		{"Attention/self", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[0], x[0], 2) }, in(random(1, 2, 7, 6))},

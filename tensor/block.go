@@ -39,12 +39,7 @@ func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 		b.measure(b.stats(stats, i), x.Data[i*size:][:size], mem)
 	})
 	b.activation(&s, stats)
-	e := epilogue{b.B, b.PerImage, b.Residual}
-	if d.winograd() {
-		winogradConv(y, s, b.W, e, packs)
-	} else {
-		d.direct(y, &s, b.W, e, packs)
-	}
+	d.conv(y, s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
 	giveWork(s.scale)
 	giveWork(s.shift)
 }
@@ -79,8 +74,8 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
 	}
 	sums := takeWork(2 * d.n * d.cin)
 	clear(sums)
-	if d.winograd() {
-		b.winogradNormGrad(dst, &s, stats, dy, sums)
+	if f := d.winograd(); f != nil {
+		b.winogradNormGrad(f, dst, &s, stats, dy, sums)
 	} else {
 		b.directNormGrad(dst, &s, stats, dy, sums)
 	}
@@ -107,10 +102,10 @@ func (b Block) channelGrads(dst BlockGrad, dy Tensor) {
 }
 
 // winogradNormGrad carries dy back through convolution, activation and norm, a group of images at a time.
-func (b Block) winogradNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+func (b Block) winogradNormGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
 	n, h, w, cin := s.x.Dims4()
-	t := newTiling(n, h, w, dy.Shape[3], cin)
-	u := winogradPackGrad(b.W)
+	t := f.tiling(n, h, w, dy.Shape[3], cin)
+	u := f.packGrad(b.W)
 	defer giveWork(u)
 	size := h * w * cin
 	grads := source{x: dy}

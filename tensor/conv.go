@@ -16,19 +16,15 @@ import (
 // so a row of the result is a sum of KH matrix products of rows s·Cin apart.
 func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2D", y, x, w)
-	if d.winograd() {
-		winogradConv(y, source{x: x}, w, epilogue{bias: b}, packs)
-		return
-	}
-	d.direct(y, &source{x: x}, w, epilogue{bias: b}, packs)
+	d.conv(y, source{x: x}, w, epilogue{bias: b}, packs)
 }
 
 // Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false.
 func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window) {
 	d := v.dims("Conv2DGrad", dy, x, w)
 	if !dx.Empty() {
-		if d.winograd() {
-			winogradInputGrad(dx, add, w, dy)
+		if f := d.winograd(); f != nil {
+			f.inputGrad(dx, add, w, dy)
 		} else {
 			d.directInputGrad(dx, add, w, dy)
 		}
@@ -41,10 +37,19 @@ func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window) {
 	}
 }
 
+// conv computes y = the convolution of the images that s makes, + e.
+func (d convDims) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
+	if f := d.winograd(); f != nil {
+		f.conv(y, s, w, e, packs)
+	} else {
+		d.direct(y, &s, w, e, packs)
+	}
+}
+
 // weightGrad adds the weight gradient for the images that s makes.
 func (d convDims) weightGrad(dw Tensor, s *source, dy Tensor) {
-	if d.winograd() {
-		winogradWeightGrad(dw, s, dy)
+	if f := d.winograd(); f != nil {
+		f.addWeightGrad(dw, s, dy)
 	} else {
 		d.directWeightGrad(dw, s, dy)
 	}

@@ -5,48 +5,87 @@ import (
 	"ddpm/internal/simd"
 )
 
-// Method chooses how a 3×3 convolution of stride 1 is computed. Both compute the same sums of products, rounded
+// Method chooses how a 3×3 convolution of stride 1 is computed. All compute the same sums of products, rounded
 // differently.
 type Method uint8
 
 const (
-	Auto     Method = iota // Winograd where the shape makes it faster
-	Direct                 // as the definition has it
-	Winograd               // F(2×2, 3×3), wherever the window allows
+	Auto      Method = iota // the fastest for the shape
+	Direct                  // as the definition has it
+	Winograd2               // F(2×2, 3×3), wherever the window allows
+	Winograd4               // F(4×4, 3×3), likewise
 )
 
-// winograd reports whether d is computed by Winograd's form: a decision by the shape of one image alone, so that an
-// image's result does not depend on the batch around it.
-func (d convDims) winograd() bool {
-	v := d.Window
-	v.Method = Auto
-	if v != Same3 || d.kh != 3 || d.kw != 3 || d.Method == Direct {
-		return false
-	}
-	return d.Method == Winograd || min(d.cin, d.cout) >= winogradChannels
+// Winograd's F(m×m, 3×3) (Lavin & Gray 2015, arXiv:1509.09308) cuts the result in tiles of m×m. Each needs a tile of
+// the input, two larger. Transformed, it takes (m+2)² multiplications instead of 9m²: for each of the (m+2)² positions
+// in the tile one matrix product over channels, [tiles Cin]·[Cin Cout]. The transforms and their matrices are in
+// package simd. The larger tile saves more multiplications and rounds a little worse.
+type winograd struct {
+	side, positions int // m, (m+2)²
+	packForm        form
+
+	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int)
+	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)
+	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int)
+	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int)
+	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
+	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int) // for the input gradient
 }
 
-// winogradChannels is the least number of channels, in and out, from which Winograd's form is faster: with fewer the
-// transforms, which grow with Cin+Cout, cost what the products, which grow with Cin·Cout, save.
-const winogradChannels = 32
-
-// Winograd's F(2×2, 3×3) (Lavin & Gray 2015, arXiv:1509.09308) cuts the result in 2×2 tiles. Each needs a 4×4 tile of
-// the input. Transformed, the nine multiplications per result become four: for each of 16 positions in the tile one
-// matrix product over channels, [tiles Cin]·[Cin Cout]. The transforms and their matrices are in package simd.
-const (
-	positions = 16
-	tileBlock = 56 // tiles transformed and multiplied together: their V and M then stay in the L2 cache
+var (
+	winograd2 = winograd{
+		2, 16, winoForm2, simd.WinogradInput, tmpOutput,
+		tmpGradOutput, simd.WinogradGradWeight, tmpWeight, tmpWeightT,
+	}
+	winograd4 = winograd2
 )
+
+// winograd returns the form that d is computed in, nil for the direct one: a decision by the shape of one image
+// alone, so that an image's result does not depend on the batch around it.
+func (d convDims) winograd() *winograd {
+	v := d.Window
+	v.Method = Auto
+	if v != Same3 || d.kh != 3 || d.kw != 3 {
+		return nil
+	}
+	switch d.Method {
+	case Winograd2:
+		return &winograd2
+	case Winograd4:
+		return &winograd4
+	case Auto:
+		return fastest(d.h, d.w, d.cin, d.cout)
+	}
+	return nil
+}
+
+// fastest is the measured rule: with few channels the transforms, which grow with Cin+Cout, cost what the products,
+// which grow with Cin·Cout, save; and in images of few tiles the weights, (m+2)²·Cin·Cout of them, are read for too
+// little work.
+func fastest(h, w, cin, cout int) *winograd {
+	switch {
+	case min(cin, cout) < 32 || h*w < 36:
+		return nil
+	case h*w < 49:
+		return &winograd2
+	}
+	return &winograd4
+}
+
+// tileBlock is the number of tiles transformed and multiplied together: their V and M then stay in the L2 cache.
+const tileBlock = 56
 
 // tiling is how images of one size are cut in tiles, and the layout of what is transformed.
 type tiling struct {
+	*winograd
 	n, h, w, cin, cout int
 	th, tw             int // tile rows and columns
 	vTile, mTile       int // floats from tile to tile in V and M, see padStride
 }
 
-func newTiling(n, h, w, cin, cout int) tiling {
-	return tiling{n, h, w, cin, cout, (h + 1) / 2, (w + 1) / 2, padStride(cin), padStride(cout)}
+func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
+	m := f.side
+	return tiling{f, n, h, w, cin, cout, (h + m - 1) / m, (w + m - 1) / m, padStride(cin), padStride(cout)}
 }
 
 // padStride keeps strides off multiples of 1 KiB, at which the rows of a product would share few sets of the cache.
@@ -94,11 +133,11 @@ func (t tiling) group() int { return max(1, (tileBlock+t.th*t.tw/2)/(t.th*t.tw))
 // blockRows is the number of tile rows in a block of about tileBlock tiles.
 func (t tiling) blockRows() int { return min(t.th, max(1, (tileBlock+t.tw/2)/t.tw)) }
 
-// winogradConv computes y = conv3×3(s, w) + e.
-func winogradConv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
+// conv computes y = conv3×3(s, w) + e.
+func (f *winograd) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.x.Dims4()
-	t := newTiling(n, h, wd, cin, w.Shape[3])
-	u, done := packs.packed(w, winoForm, positions*panelSize(cin, t.cout), func(u []float32) { winogradPack(u, w) })
+	t := f.tiling(n, h, wd, cin, w.Shape[3])
+	u, done := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer done()
 	ps := t.pieces()
 	par.For(len(ps), func(i int, mem *par.Scratch) {
@@ -114,25 +153,36 @@ func winogradConv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
 	})
 }
 
-// winogradPack transforms the kernels w [3 3 Cin Cout] into u.
-func winogradPack(u []float32, w Tensor) {
+// pack transforms the kernels w [3 3 Cin Cout] into u, panel after panel of input channels.
+func (f *winograd) pack(u []float32, w Tensor) {
 	cin, cout := w.Shape[2], w.Shape[3]
-	simd.WinogradWeight(u, panelSize(cin, cout), panelWidth*cin, w.Data, cin, cout)
+	eachPanel(cin, func(c0, count int) {
+		f.weight(u[c0*panelWidth:], panelSize(cin, cout), panelWidth*cin, w.Data[c0*cout:], cin*cout, count, cout)
+	})
 }
 
-// winogradPackGrad transforms the kernels of the input gradient, turned by half a turn and with Cin and Cout swapped.
-func winogradPackGrad(w Tensor) []float32 {
+// packGrad transforms the kernels of the input gradient, turned by half a turn and with Cin and Cout swapped.
+func (f *winograd) packGrad(w Tensor) []float32 {
 	cin, cout := w.Shape[2], w.Shape[3]
-	u := takeWork(positions * panelSize(cout, cin))
-	simd.WinogradWeightTransposed(u, panelSize(cout, cin), panelWidth*cout, w.Data, cin, cout)
+	u := takeWork(f.positions * panelSize(cout, cin))
+	eachPanel(cin, func(c0, count int) {
+		f.weightGrad(u[c0*cout:], panelSize(cout, cin), panelWidth*cout, w.Data[c0*cout:], cin*cout, count, cout)
+	})
 	return u
 }
 
-// winogradInputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
-func winogradInputGrad(dx Tensor, add bool, w, dy Tensor) {
+// eachPanel runs f for every panel of c channels: its first channel and how many it has.
+func eachPanel(c int, f func(c0, count int)) {
+	par.For((c+panelWidth-1)/panelWidth, func(i int, _ *par.Scratch) {
+		f(i*panelWidth, min(panelWidth, c-i*panelWidth))
+	})
+}
+
+// inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
+func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor) {
 	n, h, wd, cin := dx.Dims4()
-	t := newTiling(n, h, wd, w.Shape[3], cin)
-	u := winogradPackGrad(w)
+	t := f.tiling(n, h, wd, w.Shape[3], cin)
+	u := f.packGrad(w)
 	defer giveWork(u)
 	ps := t.pieces()
 	s := source{x: dy}
@@ -159,28 +209,19 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to f
 		block = min(rows, t.blockRows())
 	}
 	tiles := block * t.tw * (p.n1 - p.n0)
-	pRow := (2*t.tw + 2) * t.cin
-	image := mem.Floats((2*rows + 2) * pRow)
-	v := mem.Floats(positions * tiles * t.vTile)
-	m := mem.Floats(positions * tiles * t.mTile)
-	targets := make([]target, p.n1-p.n0)
-	for i := range targets {
-		targets[i] = to(p.n0 + i)
-	}
-	if p.n1-p.n0 == 1 {
-		s.fill(image, pRow, p.n0, 2*p.r0, 2*p.r1+2, 1, 1)
-	}
+	pRow := (t.side*t.tw + 2) * t.cin
+	image := mem.Floats((t.side*block + 2) * pRow)
+	v := mem.Floats(t.positions * tiles * t.vTile)
+	m := mem.Floats(t.positions * tiles * t.mTile)
 	for r := p.r0; r < p.r1; r += block {
 		count := min(block, p.r1-r)
-		for i := range targets {
-			if len(targets) > 1 {
-				s.fill(image, pRow, p.n0+i, 2*r, 2*(r+count)+2, 1, 1)
-			}
-			t.transformInput(v[i*count*t.tw*t.vTile:], tiles, image[2*(r-p.r0)*pRow*btoi(len(targets) == 1):], pRow, count)
+		for n := p.n0; n < p.n1; n++ {
+			s.fill(image, pRow, n, t.side*r, t.side*(r+count)+2, 1, 1)
+			t.transformInput(v[(n-p.n0)*count*t.tw*t.vTile:], tiles, image, pRow, count)
 		}
-		t.multiply(m, v, u, tiles, count*t.tw*len(targets), p)
-		for i, to := range targets {
-			t.transformOutput(to, m[i*count*t.tw*t.mTile:], tiles, r, count, p)
+		t.multiply(m, v, u, tiles, count*t.tw*(p.n1-p.n0), p)
+		for n := p.n0; n < p.n1; n++ {
+			t.transformOutput(to(n), m[(n-p.n0)*count*t.tw*t.mTile:], tiles, r, count, p)
 		}
 	}
 }
@@ -188,14 +229,14 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to f
 // transformInput transforms count tile rows of a bordered image. tiles is the room for tiles in v.
 func (t tiling) transformInput(v []float32, tiles int, image []float32, pRow, count int) {
 	for r := range count {
-		simd.WinogradInput(v[r*t.tw*t.vTile:], tiles*t.vTile, t.vTile, image[2*r*pRow:], pRow, t.cin, t.tw, t.cin)
+		t.input(v[r*t.tw*t.vTile:], tiles*t.vTile, t.vTile, image[t.side*r*pRow:], pRow, t.cin, t.tw, t.cin)
 	}
 }
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p.
 func (t tiling) multiply(m, v, u []float32, tiles, count int, p tiledPiece) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
-	for i := range positions {
+	for i := range t.positions {
 		g := simd.Gemm{
 			M: count, N: c1 - c0, K: t.cin,
 			A: v[i*tiles*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
@@ -209,30 +250,17 @@ func (t tiling) multiply(m, v, u []float32, tiles, count int, p tiledPiece) {
 // transformOutput transforms count tile rows back, from tile row r of the image on.
 func (t tiling) transformOutput(to target, m []float32, tiles, r, count int, p tiledPiece) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
-	var start []float32
+	var start, residual []float32
 	if to.start != nil {
 		start = to.start[c0:c1]
 	}
 	row := t.w * t.cout
 	for k := range count {
-		at := 2*(r+k)*row + c0
-		var y1, r0, r1 []float32
-		if 2*(r+k)+1 < t.h {
-			y1 = to.y[at+row:]
-		}
+		at := t.side*(r+k)*row + c0
 		if to.residual != nil {
-			r0 = to.residual[at:]
-			if y1 != nil {
-				r1 = to.residual[at+row:]
-			}
+			residual = to.residual[at:]
 		}
-		simd.WinogradOutput(to.y[at:], y1, t.cout, m[k*t.tw*t.mTile+c0:], tiles*t.mTile, t.mTile, r0, r1, start, t.w, c1-c0)
+		rows := min(t.side, t.h-t.side*(r+k))
+		t.output(to.y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], tiles*t.mTile, t.mTile, residual, start, rows, t.w, c1-c0)
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -5,19 +5,19 @@ import (
 	"ddpm/internal/simd"
 )
 
-// The weight gradient in Winograd's form, F(3×3, 2×2): for each position the product over tiles [Cin tiles]·[tiles
+// The weight gradient in Winograd's form, F(3×3, m×m): for each position the product over tiles [Cin tiles]·[tiles
 // Cout] of the transformed input and the transformed output gradient, summed over the images of a chunk before it is
 // transformed back.
 
 // transformed is how much memory the transformed tiles of one step may take, in floats: a part of the L3 cache.
 const transformed = 2 << 20
 
-// winogradWeightGrad adds dw [3 3 Cin Cout] for the images that s makes.
-func winogradWeightGrad(dw Tensor, s *source, dy Tensor) {
+// addWeightGrad adds dw [3 3 Cin Cout] for the images that s makes.
+func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor) {
 	n, h, w, cout := dy.Dims4()
-	t := newTiling(n, h, w, s.x.Shape[3], cout)
+	t := f.tiling(n, h, w, s.x.Shape[3], cout)
 	chunks := (n + gradChunk - 1) / gradChunk
-	if positions*t.cin*t.cout <= smallGrad && chunks > 1 {
+	if f.positions*t.cin*t.cout <= smallGrad && chunks > 1 {
 		t.gradByChunk(dw, s, dy, chunks)
 		return
 	}
@@ -39,7 +39,7 @@ func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int) {
 		count := min(partialChunks, chunks-first)
 		par.For(count, func(k int, mem *par.Scratch) {
 			n0 := (first + k) * gradChunk
-			sum := mem.Floats(positions * t.cin * t.cout)
+			sum := mem.Floats(t.positions * t.cin * t.cout)
 			t.gradChunk(sum, s, dy, n0, min(n0+gradChunk, t.n), mem)
 			dst := part[k*size:][:size]
 			clear(dst)
@@ -54,23 +54,21 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 	group := t.group()
 	block := t.blockRows()
 	tiles := block * t.tw * group
-	pRow := (2*t.tw + 2) * t.cin
-	image := mem.Floats((2*t.th + 2) * pRow)
-	v, d := mem.Floats(positions*tiles*t.vTile), mem.Floats(positions*tiles*t.mTile)
+	pRow := (t.side*t.tw + 2) * t.cin
+	image := mem.Floats((t.side*block + 2) * pRow)
+	v, d := mem.Floats(t.positions*tiles*t.vTile), mem.Floats(t.positions*tiles*t.mTile)
 	fresh := true
 	for n := n0; n < n1; n += group {
 		images := min(group, n1-n)
 		for r := 0; r < t.th; r += block {
 			count := min(block, t.th-r)
 			for i := range images {
-				if r == 0 {
-					s.fill(image, pRow, n+i, 0, 2*t.th+2, 1, 1)
-				}
+				s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
 				at := i * count * t.tw
-				t.transformInput(v[at*t.vTile:], tiles, image[2*r*pRow:], pRow, count)
+				t.transformInput(v[at*t.vTile:], tiles, image, pRow, count)
 				t.transformGradOutput(d[at*t.mTile:], tiles, dy, n+i, r, count)
 			}
-			for pos := range positions {
+			for pos := range t.positions {
 				t.gradProduct(sum, v, d, pos, tiles, images*count*t.tw, 0, t.cin, fresh)
 			}
 			fresh = false
@@ -81,16 +79,16 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 // gradByPosition sums images n0…n1 with the workers sharing out positions and input channels: for large gradients.
 // The tiles are first transformed by all workers into memory they share, some at a time.
 func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
-	perTile := positions * (t.vTile + t.mTile)
+	perTile := t.positions * (t.vTile + t.mTile)
 	rows := min((n1-n0)*t.th, max(1, transformed/(perTile*t.tw))) // tile rows at a time, of all images end to end
 	if rows > t.th {
 		rows = rows / t.th * t.th
 	}
 	tiles := rows * t.tw
-	v, d := takeWork(positions*tiles*t.vTile), takeWork(positions*tiles*t.mTile)
-	sum := takeWork(positions * t.cin * t.cout)
+	v, d := takeWork(t.positions*tiles*t.vTile), takeWork(t.positions*tiles*t.mTile)
+	sum := takeWork(t.positions * t.cin * t.cout)
 	defer func() { giveWork(v); giveWork(d); giveWork(sum) }()
-	pRow := (2*t.tw + 2) * t.cin
+	pRow := (t.side*t.tw + 2) * t.cin
 	const perPiece = 4 // tile rows transformed in one piece
 	blocks := max(1, t.cin/64)
 	for n := n0; n < n1; {
@@ -103,13 +101,13 @@ func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
 			par.For((last-n)*pieces, func(i int, mem *par.Scratch) {
 				im, a := i/pieces, r0+i%pieces*perPiece
 				count := min(perPiece, r1-a)
-				image := mem.Floats((2*count + 2) * pRow)
-				s.fill(image, pRow, n+im, 2*a, 2*(a+count)+2, 1, 1)
+				image := mem.Floats((t.side*count + 2) * pRow)
+				s.fill(image, pRow, n+im, t.side*a, t.side*(a+count)+2, 1, 1)
 				at := (im*(r1-r0) + a - r0) * t.tw
 				t.transformInput(v[at*t.vTile:], tiles, image, pRow, count)
 				t.transformGradOutput(d[at*t.mTile:], tiles, dy, n+im, a, count)
 			})
-			par.For(positions*blocks, func(i int, _ *par.Scratch) {
+			par.For(t.positions*blocks, func(i int, _ *par.Scratch) {
 				b := i % blocks
 				t.gradProduct(sum, v, d, i/blocks, tiles, (last-n)*(r1-r0)*t.tw, b*t.cin/blocks, (b+1)*t.cin/blocks, fresh && r0 == 0)
 			})
@@ -138,16 +136,12 @@ func (t tiling) transformGradOutput(d []float32, tiles int, dy Tensor, n, r, cou
 	row := t.w * t.cout
 	image := dy.Data[n*t.h*row:][:t.h*row]
 	for k := range count {
-		dy0 := image[2*(r+k)*row:]
-		var dy1 []float32
-		if 2*(r+k)+1 < t.h {
-			dy1 = dy0[row:]
-		}
-		simd.WinogradGradOutput(d[k*t.tw*t.mTile:], tiles*t.mTile, t.mTile, dy0, dy1, t.cout, t.w, t.cout)
+		y := t.side * (r + k)
+		t.gradOutput(d[k*t.tw*t.mTile:], tiles*t.mTile, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.w, t.cout)
 	}
 }
 
 // transformGrad adds rows c0…c1 of the transformed-back sum to dw.
 func (t tiling) transformGrad(dw, sum []float32, c0, c1 int) {
-	simd.WinogradGradWeight(dw[c0*t.cout:], t.cin*t.cout, t.cout, sum[c0*t.cout:], t.cin*t.cout, t.cout, c1-c0, t.cout)
+	t.gradWeight(dw[c0*t.cout:], t.cin*t.cout, t.cout, sum[c0*t.cout:], t.cin*t.cout, t.cout, c1-c0, t.cout)
 }

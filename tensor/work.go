@@ -64,9 +64,10 @@ type packKey struct {
 type form uint8
 
 const (
-	panels   form = iota // panels of 32 columns, see simd.Gemm
-	winoForm             // the Winograd transform of a 3×3 kernel, in panels
-	upForm               // the four 2×2 kernels of UpConv, in panels
+	panels    form = iota // panels of 32 columns, see simd.Gemm
+	winoForm2             // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
+	winoForm4             // and for tiles of 4×4
+	upForm                // the four 2×2 kernels of UpConv, in panels
 )
 
 // packed returns w packed by pack in the given form, size floats. done must be called after the last use.
