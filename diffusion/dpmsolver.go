@@ -19,6 +19,7 @@ import (
 type DPMSolver struct {
 	Order     int  // 1 or 2
 	SDE       bool // stochastic
+	Heun      bool // weigh the slope of x̂_0 by its exact integral, 1/(1-e^{-h}) - 1/h (2h for SDE), instead of ½; the paper's appendix B and diffusers' solver_type "heun"
 	EulerLast bool // take the last step at order 1 even where it does not end at the clean image; diffusers does so below 15 steps
 }
 
@@ -32,21 +33,27 @@ func (d DPMSolver) validate(s Sampler) error {
 func (d DPMSolver) step(w *walk, t int) {
 	s, x := w.Schedule, w.x.Data
 	h := s.LogSNR(t-1) - s.LogSNR(t)
+	decay := h // the factor of x̂_0 is 1 - e^{-decay}
+	if d.SDE {
+		decay = 2 * h
+	}
 	estimate := w.x0.Data // D
 	if d.Order == 2 && w.beforeT == t+1 && !math.IsInf(h, 1) && !(d.EulerLast && t == 1) {
+		weight := 0.5
+		if d.Heun {
+			weight = -1/math.Expm1(-decay) - 1/decay
+		}
 		// From ᾱ = 0 the step before had h' = ∞, which leaves D = x̂_0. ε̂ is not needed here: its place holds D.
-		r := h / (s.LogSNR(t) - s.LogSNR(t+1))
+		r := weight * h / (s.LogSNR(t) - s.LogSNR(t+1))
 		estimate = w.eps.Data
-		combine(estimate, 1+r/2, w.x0.Data, -r/2, w.before.Data)
+		combine(estimate, 1+r, w.x0.Data, -r, w.before.Data)
 	}
-	keep := s.Noise(t-1) / s.Noise(t)
-	if !d.SDE {
-		combine(x, keep, x, -s.Signal(t-1)*math.Expm1(-h), estimate)
-		return
+	keep, gain := s.Noise(t-1)/s.Noise(t), -math.Expm1(-decay)
+	if d.SDE {
+		keep *= math.Exp(-h)
 	}
-	fresh := -math.Expm1(-2 * h) // share of the noise that is replaced
-	combine(x, keep*math.Exp(-h), x, s.Signal(t-1)*fresh, estimate)
-	if sigma := s.Noise(t-1) * math.Sqrt(fresh); sigma > 0 {
+	combine(x, keep, x, s.Signal(t-1)*gain, estimate)
+	if sigma := s.Noise(t-1) * math.Sqrt(gain); d.SDE && sigma > 0 {
 		combine(x, 1, x, sigma, w.noise(t).Data)
 	}
 }
