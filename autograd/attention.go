@@ -5,6 +5,7 @@ import "ddpm/tensor"
 // Attention returns multi-head scaled dot-product attention of q, k, v [N … heads·D]; see tensor.Attention.
 func (t *Tape) Attention(q, k, v *Var, heads int) *Var {
 	y := t.Temp(q.Shape...)
+	t.MACs += 2 * len(y.Data) * len(y.Data) / y.Shape[0] / y.Shape[len(y.Shape)-1] // q·kᵀ and ·v
 	tensor.Attention(y.Tensor, q.Tensor, k.Tensor, v.Tensor, heads)
 	return t.record(y, func() {
 		tensor.AttentionGrad(t.sum(q), t.sum(k), t.sum(v), q.Tensor, k.Tensor, v.Tensor, y.Grad, heads)

@@ -6,6 +6,7 @@ import "ddpm/tensor"
 func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 	oh, ow := v.Out(x.Shape[1], x.Shape[2], w.Shape[0], w.Shape[1])
 	y := t.Temp(x.Shape[0], oh, ow, w.Shape[3])
+	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
 	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
@@ -17,6 +18,7 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 func (t *Tape) UpConv(x, w, b *Var) *Var {
 	n, h, wd, _ := x.Dims4()
 	y := t.Temp(n, 2*h, 2*wd, w.Shape[3])
+	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
 	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)

@@ -6,6 +6,7 @@ import "ddpm/tensor"
 func (t *Tape) Linear(x, w, b *Var) *Var {
 	last := len(x.Shape) - 1
 	y := t.Temp(append(x.Shape[:last:last], w.Shape[1])...)
+	t.MACs += len(y.Data) * w.Shape[0]
 	tensor.Linear(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)

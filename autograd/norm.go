@@ -45,6 +45,7 @@ func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
 	n, h, w, _ := x.Dims4()
 	y := t.Temp(n, h, w, b.W.Shape[3])
 	stats := t.Temp(b.Norm.values().StatsShape(n)...)
+	t.MACs += len(y.Data) * len(b.W.Data) / b.W.Shape[3]
 	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, b.values(), t.packs)
 	t.Release(stats)
 	return t.record(y, func() {

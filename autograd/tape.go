@@ -38,6 +38,10 @@ func (v *Var) Differentiable() bool { return v.result || !v.Grad.Empty() }
 
 // A Tape records operations and owns the memory of their results. It is not safe for concurrent use.
 type Tape struct {
+	// MACs counts the multiply-adds of the matrix products and convolutions computed since the last Reset, as their
+	// definitions have it, whatever way they were computed. Backward, about twice as many, is not counted.
+	MACs int
+
 	nodes     []node
 	mem       arena
 	inference bool
@@ -64,6 +68,7 @@ func (t *Tape) Reset() {
 	clear(t.nodes)
 	t.nodes = t.nodes[:0]
 	t.mem.reset()
+	t.MACs = 0
 }
 
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.

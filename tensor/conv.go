@@ -93,8 +93,14 @@ func (e epilogue) begin(y []float32, at int, start []float32) bool {
 	return true
 }
 
-// band is the number of result rows a piece of a direct convolution computes.
-const band = 8
+// bandRows is the number of result rows of an image of h rows that one piece of a convolution computes: all of them
+// where there are images enough, for the border that neighbouring bands share is made twice.
+func bandRows(n, h int) int {
+	if n >= 2*fewPieces {
+		return h
+	}
+	return 8
+}
 
 // direct is the convolution as its definition has it: the form for any kernel, and the reference for Winograd's.
 func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
@@ -105,6 +111,7 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 	for k := range d.kh {
 		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
 	}
+	band := bandRows(d.n, d.oh)
 	bands := (d.oh + band - 1) / band
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
 		n, r0 := i/bands, i%bands*band

@@ -27,6 +27,7 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 	})
 	defer done()
 	pRow := (d.w + 2) * d.cin
+	band := bandRows(d.n, d.h)
 	bands := (d.h + band - 1) / band
 	e := epilogue{bias: b}
 	s := source{x: x}
@@ -124,6 +125,7 @@ func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor) {
 		bOff = append(bOff, i*tapPanel)
 	}
 	s := source{x: dy}
+	band := bandRows(d.n, d.h)
 	bands := (d.h + band - 1) / band
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
 		n, r0 := i/bands, i%bands*band

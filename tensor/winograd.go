@@ -64,7 +64,7 @@ func (d convDims) winograd() *winograd {
 // little work.
 func fastest(h, w, cin, cout int) *winograd {
 	switch {
-	case min(cin, cout) < 32 || h*w < 36:
+	case min(cin, cout) < 32:
 		return nil
 	case h*w < 49:
 		return &winograd2
@@ -130,8 +130,15 @@ const fewPieces = 8
 // group is the number of small images taken together to fill a block of tiles.
 func (t tiling) group() int { return max(1, (tileBlock+t.th*t.tw/2)/(t.th*t.tw)) }
 
-// blockRows is the number of tile rows in a block of about tileBlock tiles.
-func (t tiling) blockRows() int { return min(t.th, max(1, (tileBlock+t.tw/2)/t.tw)) }
+// blockRows is the number of tile rows in a block: the image's rows in equal blocks of about tileBlock tiles.
+func (t tiling) blockRows() int {
+	blocks := max(1, (t.th*t.tw+tileBlock/2)/tileBlock)
+	return (t.th + blocks - 1) / blocks
+}
+
+// posStride returns the distance of positions in V or M with room for tiles: an odd number of cache lines or so, as a
+// power of two would have all positions of a tile compete for the same sets of the cache.
+func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
 
 // conv computes y = conv3×3(s, w) + e.
 func (f *winograd) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
@@ -211,44 +218,44 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to f
 	tiles := block * t.tw * (p.n1 - p.n0)
 	pRow := (t.side*t.tw + 2) * t.cin
 	image := mem.Floats((t.side*block + 2) * pRow)
-	v := mem.Floats(t.positions * tiles * t.vTile)
-	m := mem.Floats(t.positions * tiles * t.mTile)
+	vPos, mPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
+	v, m := mem.Floats(t.positions*vPos), mem.Floats(t.positions*mPos)
 	for r := p.r0; r < p.r1; r += block {
 		count := min(block, p.r1-r)
 		for n := p.n0; n < p.n1; n++ {
 			s.fill(image, pRow, n, t.side*r, t.side*(r+count)+2, 1, 1)
-			t.transformInput(v[(n-p.n0)*count*t.tw*t.vTile:], tiles, image, pRow, count)
+			t.transformInput(v[(n-p.n0)*count*t.tw*t.vTile:], vPos, image, pRow, count)
 		}
-		t.multiply(m, v, u, tiles, count*t.tw*(p.n1-p.n0), p)
+		t.multiply(m, v, u, mPos, vPos, count*t.tw*(p.n1-p.n0), p)
 		for n := p.n0; n < p.n1; n++ {
-			t.transformOutput(to(n), m[(n-p.n0)*count*t.tw*t.mTile:], tiles, r, count, p)
+			t.transformOutput(to(n), m[(n-p.n0)*count*t.tw*t.mTile:], mPos, r, count, p)
 		}
 	}
 }
 
-// transformInput transforms count tile rows of a bordered image. tiles is the room for tiles in v.
-func (t tiling) transformInput(v []float32, tiles int, image []float32, pRow, count int) {
+// transformInput transforms count tile rows of a bordered image.
+func (t tiling) transformInput(v []float32, vPos int, image []float32, pRow, count int) {
 	for r := range count {
-		t.input(v[r*t.tw*t.vTile:], tiles*t.vTile, t.vTile, image[t.side*r*pRow:], pRow, t.cin, t.tw, t.cin)
+		t.input(v[r*t.tw*t.vTile:], vPos, t.vTile, image[t.side*r*pRow:], pRow, t.cin, t.tw, t.cin)
 	}
 }
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p.
-func (t tiling) multiply(m, v, u []float32, tiles, count int, p tiledPiece) {
+func (t tiling) multiply(m, v, u []float32, mPos, vPos, count int, p tiledPiece) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
 		g := simd.Gemm{
 			M: count, N: c1 - c0, K: t.cin,
-			A: v[i*tiles*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
+			A: v[i*vPos:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
 			B: u[i*panelSize(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
-			C: m[i*tiles*t.mTile+c0:], CRow: t.mTile,
+			C: m[i*mPos+c0:], CRow: t.mTile,
 		}
 		g.Run()
 	}
 }
 
 // transformOutput transforms count tile rows back, from tile row r of the image on.
-func (t tiling) transformOutput(to target, m []float32, tiles, r, count int, p tiledPiece) {
+func (t tiling) transformOutput(to target, m []float32, mPos, r, count int, p tiledPiece) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	var start, residual []float32
 	if to.start != nil {
@@ -261,6 +268,6 @@ func (t tiling) transformOutput(to target, m []float32, tiles, r, count int, p t
 			residual = to.residual[at:]
 		}
 		rows := min(t.side, t.h-t.side*(r+k))
-		t.output(to.y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], tiles*t.mTile, t.mTile, residual, start, rows, t.w, c1-c0)
+		t.output(to.y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], mPos, t.mTile, residual, start, rows, t.w, c1-c0)
 	}
 }

@@ -56,7 +56,8 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 	tiles := block * t.tw * group
 	pRow := (t.side*t.tw + 2) * t.cin
 	image := mem.Floats((t.side*block + 2) * pRow)
-	v, d := mem.Floats(t.positions*tiles*t.vTile), mem.Floats(t.positions*tiles*t.mTile)
+	vPos, dPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
+	v, d := mem.Floats(t.positions*vPos), mem.Floats(t.positions*dPos)
 	fresh := true
 	for n := n0; n < n1; n += group {
 		images := min(group, n1-n)
@@ -65,11 +66,11 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 			for i := range images {
 				s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
 				at := i * count * t.tw
-				t.transformInput(v[at*t.vTile:], tiles, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], tiles, dy, n+i, r, count)
+				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
+				t.transformGradOutput(d[at*t.mTile:], dPos, dy, n+i, r, count)
 			}
 			for pos := range t.positions {
-				t.gradProduct(sum, v, d, pos, tiles, images*count*t.tw, 0, t.cin, fresh)
+				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh)
 			}
 			fresh = false
 		}
@@ -85,7 +86,8 @@ func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
 		rows = rows / t.th * t.th
 	}
 	tiles := rows * t.tw
-	v, d := takeWork(t.positions*tiles*t.vTile), takeWork(t.positions*tiles*t.mTile)
+	vPos, dPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
+	v, d := takeWork(t.positions*vPos), takeWork(t.positions*dPos)
 	sum := takeWork(t.positions * t.cin * t.cout)
 	defer func() { giveWork(v); giveWork(d); giveWork(sum) }()
 	pRow := (t.side*t.tw + 2) * t.cin
@@ -104,12 +106,12 @@ func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
 				image := mem.Floats((t.side*count + 2) * pRow)
 				s.fill(image, pRow, n+im, t.side*a, t.side*(a+count)+2, 1, 1)
 				at := (im*(r1-r0) + a - r0) * t.tw
-				t.transformInput(v[at*t.vTile:], tiles, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], tiles, dy, n+im, a, count)
+				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
+				t.transformGradOutput(d[at*t.mTile:], dPos, dy, n+im, a, count)
 			})
 			par.For(t.positions*blocks, func(i int, _ *par.Scratch) {
 				b := i % blocks
-				t.gradProduct(sum, v, d, i/blocks, tiles, (last-n)*(r1-r0)*t.tw, b*t.cin/blocks, (b+1)*t.cin/blocks, fresh && r0 == 0)
+				t.gradProduct(sum, v[i/blocks*vPos:], d[i/blocks*dPos:], i/blocks, (last-n)*(r1-r0)*t.tw, b*t.cin/blocks, (b+1)*t.cin/blocks, fresh && r0 == 0)
 			})
 		}
 		n = last
@@ -121,23 +123,23 @@ func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
 }
 
 // gradProduct adds Vᵀ·D of count tiles at one position, rows c0…c1 of Cin, to sum, or writes it there if fresh.
-func (t tiling) gradProduct(sum, v, d []float32, pos, tiles, count, c0, c1 int, fresh bool) {
+func (t tiling) gradProduct(sum, v, d []float32, pos, count, c0, c1 int, fresh bool) {
 	g := simd.Gemm{
 		M: c1 - c0, N: t.cout, K: count,
-		A: v[pos*tiles*t.vTile+c0:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
-		B: d[pos*tiles*t.mTile:], BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
+		A: v[c0:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
+		B: d, BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
 		C: sum[(pos*t.cin+c0)*t.cout:], CRow: t.cout, Add: !fresh,
 	}
 	g.Run()
 }
 
 // transformGradOutput transforms count tile rows of image n of dy, from tile row r on.
-func (t tiling) transformGradOutput(d []float32, tiles int, dy Tensor, n, r, count int) {
+func (t tiling) transformGradOutput(d []float32, dPos int, dy Tensor, n, r, count int) {
 	row := t.w * t.cout
 	image := dy.Data[n*t.h*row:][:t.h*row]
 	for k := range count {
 		y := t.side * (r + k)
-		t.gradOutput(d[k*t.tw*t.mTile:], tiles*t.mTile, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.w, t.cout)
+		t.gradOutput(d[k*t.tw*t.mTile:], dPos, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.w, t.cout)
 	}
 }
 

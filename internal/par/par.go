@@ -8,13 +8,15 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // For calls f(0, …), …, f(n-1, …), each once, on up to GOMAXPROCS workers, and returns when all have returned. The
 // calling goroutine is one of the workers, so For may be called from within a piece. The Scratch is the worker's own,
 // for memory that the piece needs while it runs. A panic in a piece is raised again in the caller.
 func For(n int, f func(i int, s *Scratch)) {
-	helpers := min(n, runtime.GOMAXPROCS(0)) - 1
+	procs := runtime.GOMAXPROCS(0)
+	helpers := min(n, procs) - 1
 	if helpers <= 0 {
 		s := takeScratch()
 		defer returnScratch(s)
@@ -24,8 +26,9 @@ func For(n int, f func(i int, s *Scratch)) {
 		}
 		return
 	}
-	j := &job{n: int64(n), f: f}
-	j.pending.Add(n)
+	j := &job{n: int64(n), f: f, run: max(1, int64(n/(runsPerWorker*procs)))}
+	j.left.Store(int64(n))
+	j.done.Add(1)
 	startWorkers(helpers)
 	for range helpers {
 		select {
@@ -34,44 +37,57 @@ func For(n int, f func(i int, s *Scratch)) {
 		}
 	}
 	j.work()
-	j.pending.Wait()
+	if !spin(func() bool { return j.left.Load() == 0 }) {
+		j.done.Wait()
+	}
 	if p := j.panicked.Load(); p != nil {
 		panic(*p)
 	}
 }
 
+// runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
+// balance, and the more often they meet at the counter.
+const runsPerWorker = 8
+
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do.
 type job struct {
 	n        int64
+	run      int64 // pieces handed out at a time
 	f        func(int, *Scratch)
-	next     atomic.Int64 // the next piece to hand out
-	pending  sync.WaitGroup
+	next     atomic.Int64   // the next piece to hand out
+	left     atomic.Int64   // pieces that have not returned
+	done     sync.WaitGroup // released by the last of them
 	panicked atomic.Pointer[any]
 }
 
 // work takes pieces until there are none left.
 func (j *job) work() {
-	i := j.next.Add(1) - 1
+	i := j.next.Add(j.run) - j.run
 	if i >= j.n {
 		return
 	}
 	s := takeScratch()
-	for ; i < j.n; i = j.next.Add(1) - 1 {
-		s.reset()
-		j.piece(int(i), s)
+	for ; i < j.n; i = j.next.Add(j.run) - j.run {
+		end := min(i+j.run, j.n)
+		j.pieces(int(i), int(end), s)
+		if j.left.Add(i-end) == 0 {
+			j.done.Done()
+		}
 	}
 	returnScratch(s)
 }
 
-func (j *job) piece(i int, s *Scratch) {
-	defer j.pending.Done()
+func (j *job) pieces(i, end int, s *Scratch) {
 	defer func() {
 		if p := recover(); p != nil {
 			first := p // a copy, so that only a panic allocates
 			j.panicked.CompareAndSwap(nil, &first)
 		}
 	}()
-	j.f(i, s)
+	for ; i < end; i++ {
+		s.reset()
+		j.f(i, s)
+	}
 }
 
 var (
@@ -87,10 +103,42 @@ func startWorkers(n int) {
 	workers.Lock()
 	defer workers.Unlock()
 	for ; workers.n < n; workers.n++ {
-		go func() {
-			for j := range jobs {
-				j.work()
+		go serve()
+	}
+}
+
+// serve works on jobs as they come.
+func serve() {
+	for {
+		var j *job
+		if !spin(func() bool {
+			select {
+			case j = <-jobs:
+				return true
+			default:
+				return false
 			}
-		}()
+		}) {
+			j = <-jobs
+		}
+		j.work()
+	}
+}
+
+// spinTime is how long a goroutine waits awake. Between the calls of For in a training step there are a few
+// microseconds; to sleep and be woken takes ten times as long.
+const spinTime = 50 * time.Microsecond
+
+// spin calls ready until it returns true, for up to spinTime, and reports whether it did.
+func spin(ready func() bool) bool {
+	for start := time.Now(); ; {
+		for range 64 {
+			if ready() {
+				return true
+			}
+		}
+		if time.Since(start) > spinTime {
+			return false
+		}
 	}
 }
