@@ -10,7 +10,7 @@ import (
 // Denoiser is a network that looks at noisy images: ε_θ(x_t, t), or whatever Prediction it was trained for. xt is
 // [N H W C]; t holds, per image, the time step the network sees, Schedule.Time[t]. The result is [N H W C], or
 // [N H W 2C] for LearnedRange, where the second C channels are the variance's. What it computes for an image must not
-// depend on the others of the batch.
+// depend on the others of the batch, and xt stays the caller's: it is not released.
 type Denoiser interface {
 	Denoise(tp *autograd.Tape, xt *autograd.Var, t []int) *autograd.Var
 }
@@ -41,15 +41,14 @@ func outputFor(x, out tensor.Tensor) output {
 	return output{out.Data, c, oc}
 }
 
+// at returns where the prediction for element i of x is; the variance's value is that many channels further.
+func (o output) at(i int) int { return i/o.channels*o.width + i%o.channels }
+
 // mean returns the prediction's value for element i of x.
-func (o output) mean(i int) float64 {
-	return float64(o.data[i/o.channels*o.width+i%o.channels])
-}
+func (o output) mean(i int) float64 { return float64(o.data[o.at(i)]) }
 
 // variance returns the variance's value for element i of x.
-func (o output) variance(i int) float64 {
-	return float64(o.data[i/o.channels*o.width+o.channels+i%o.channels])
-}
+func (o output) variance(i int) float64 { return float64(o.data[o.at(i)+o.channels]) }
 
 // learned reports whether the output has channels for the variance.
 func (o output) learned() bool { return o.width == 2*o.channels }

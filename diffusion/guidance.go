@@ -58,12 +58,11 @@ func (g Guided) Denoise(tp *autograd.Tape, xt *autograd.Var, t []int) *autograd.
 	case 1:
 		return g.Net.DenoiseClass(tp, xt, t, g.Labels)
 	}
-	// The network may release its input, which is the caller's, and is needed twice: so it gets another Var of it.
-	without := g.Net.DenoiseClass(tp, autograd.Const(xt.Tensor), t, unknown)
-	with := g.Net.DenoiseClass(tp, autograd.Const(xt.Tensor), t, g.Labels)
+	without := g.Net.DenoiseClass(tp, xt, t, unknown)
+	with := g.Net.DenoiseClass(tp, xt, t, g.Labels)
 	out := outputFor(xt.Tensor, with.Tensor)
 	for i := range xt.Data {
-		at := i/out.channels*out.width + i%out.channels
+		at := out.at(i)
 		u, c := float64(without.Data[at]), float64(with.Data[at])
 		with.Data[at] = float32(u + float64(g.Scale*(c-u)))
 	}

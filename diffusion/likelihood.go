@@ -93,22 +93,36 @@ func divergence(apart, lv1, lv2 float64) float64 {
 	return (lv2 - lv1 - 1 + math.Exp(lv1-lv2) + apart*apart*math.Exp(-lv2)) / 2
 }
 
-// logLevel returns ln of the probability that N(mean, sigma²) gives to the grey level of x (DDPM eq. 13): the interval
-// of ±1/255 about it, open to the outside for the levels -1 and 1. It is no less than ln 1e-12, so that one hopeless
-// pixel does not make the bound of an image infinite. DDPM's code has a tanh in place of the exact Φ.
+// levelFloor is the least probability that a pixel is given, so that one hopeless pixel does not make the bound of an
+// image infinite. It is that of DDPM's code.
+const levelFloor = 1e-12
+
+// logLevel returns ln of the probability that N(mean, sigma²) gives to the grey level of x (DDPM eq. 13).
 func logLevel(x, mean, sigma float64) float64 {
-	lo, hi := (x-1/255.0-mean)/sigma, (x+1/255.0-mean)/sigma
+	return math.Log(max(greyLevel(x, mean, sigma), levelFloor))
+}
+
+// greyLevel returns the probability that N(mean, sigma²) gives to the grey level of x, with the exact Φ where DDPM's code has
+// a tanh.
+func greyLevel(x, mean, sigma float64) float64 {
+	lo, hi := levelEnds(x, mean, sigma)
+	if lo > 0 { // by symmetry: the difference of two numbers near 1 would lose all digits
+		lo, hi = -hi, -lo
+	}
+	return (math.Erfc(-hi/math.Sqrt2) - math.Erfc(-lo/math.Sqrt2)) / 2
+}
+
+// levelEnds returns the ends of the grey level of x, in standard deviations from mean: ±1/255 about it, and open to the
+// outside for the levels -1 and 1.
+func levelEnds(x, mean, sigma float64) (lo, hi float64) {
+	lo, hi = (x-1/255.0-mean)/sigma, (x+1/255.0-mean)/sigma
 	if x < -0.999 {
 		lo = math.Inf(-1)
 	}
 	if x > 0.999 {
 		hi = math.Inf(1)
 	}
-	if lo > 0 { // by symmetry: the difference of two numbers near 1 would lose all digits
-		lo, hi = -hi, -lo
-	}
-	p := (math.Erfc(-hi/math.Sqrt2) - math.Erfc(-lo/math.Sqrt2)) / 2
-	return math.Log(max(p, 1e-12))
+	return lo, hi
 }
 
 // BoundSummary collects the bounds of many images, in bits per dimension. The zero BoundSummary is ready to use.

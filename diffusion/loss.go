@@ -18,6 +18,7 @@ type Objective struct {
 	Prediction Prediction // what the network's output is to be
 	Weighting  Weighting  // of each t; nil for 1
 	Times      Times      // how t is drawn; nil for Uniform
+	Bound      float64    // λ of the hybrid loss L_simple + λ·L_vlb, for a network with variance channels (0.001 in its paper); 0 for none
 	Seed       uint64     // of t and ε
 }
 
@@ -33,6 +34,7 @@ type Batch struct {
 type ImageLoss struct {
 	T    int     // the time it was noised to
 	Loss float64 // mean squared error over its pixels, not weighted
+	Bits float64 // its L_{t-1} of the variational bound in bits per dimension; with Bound only
 }
 
 // Loss computes the objective on a batch: a number on the tape for Backward, and what each image contributed. The sum
@@ -49,8 +51,11 @@ func (o Objective) Loss(tp *autograd.Tape, net Denoiser, b Batch) (*autograd.Var
 	xt, target := tp.Temp(b.X0.Shape...), tp.Temp(b.X0.Shape...)
 	o.noise(xt.Tensor, target.Tensor, b, images)
 	out := net.Denoise(tp, xt, times)
-	if got := outputFor(b.X0, out.Tensor); got.width != c {
-		panic(fmt.Sprintf("diffusion: Loss: got %d output channels for images of %d, want as many", got.width, c))
+	if o.Bound > 0 {
+		return o.hybrid(tp, out, b.X0, xt.Tensor, target.Tensor, weights, images), images
+	}
+	if got := outputFor(b.X0, out.Tensor); got.learned() {
+		panic(fmt.Sprintf("diffusion: Loss: got %d output channels for images of %d, want as many, or Bound to train the variance", got.width, c))
 	}
 	loss, per := tp.MSE(out, target, weights)
 	for i := range images {
