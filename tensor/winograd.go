@@ -34,8 +34,8 @@ type winograd struct {
 
 var (
 	winograd2 = winograd{
-		2, 16, winoForm2, simd.WinogradInput, tmpOutput,
-		tmpGradOutput, simd.WinogradGradWeight, tmpWeight, tmpWeightT,
+		2, 16, winoForm2, simd.Winograd2Input, simd.Winograd2Output,
+		simd.Winograd2GradOutput, simd.Winograd2GradWeight, simd.Winograd2Weight, simd.Winograd2WeightTransposed,
 	}
 	winograd4 = winograd2
 )

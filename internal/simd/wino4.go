@@ -1,7 +1,5 @@
 package simd
 
-import "fmt"
-
 // F(4×4, 3×3) computes a 4×4 tile of outputs from a 6×6 tile of inputs with 36 multiplications instead of 144, where
 // F(2×2, 3×3) takes 64: fewer products, for a larger rounding error. It is the same Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A
 // with matrices that evaluate polynomials at the points 0, a, −a, b, −b and ∞ (Toom and Cook):
@@ -37,20 +35,16 @@ var wino4Coefficients = [...]float32{
 	1 / (wino4A2 * wino4B2), 1 / wino4M, wino4PointA / wino4M, wino4A2 / wino4M, 1 / wino4N, wino4PointB / wino4N, wino4B2 / wino4N,
 }
 
-// Winograd4Input transforms a row of 6×6 input tiles: V = Bᵀ d B. Tiles overlap by two columns: element (r, s) of
-// tile t is pixel 4t+s of row r, x[r*xRow + (4t+s)*xPix + ch] for each channel ch < c, in an image that has its zero
-// border. Position i = 6·row + column goes to v[i*vPos + t*vTile + ch].
-func Winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix int, tiles, c int) {
-	const op = "Winograd4Input"
-	if checkCounts(op, tiles, c) {
+// Winograd4Input is Winograd2Input for 6×6 tiles: V = Bᵀ d B, where element (r, s) of tile t is pixel 4t+s of row r,
+// x[r*xRow + (4t+s)*xPix + ch], and position i = 6·row + column goes to v[i*vPos + t*vTile + ch].
+func Winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+	if checkWinogradInput("Winograd4Input", 4, v, vPos, vTile, x, xRow, xPix, tiles, c) {
 		return
 	}
-	checkReach(op, "v", len(v), c, [2]int{35, vPos}, [2]int{tiles - 1, vTile})
-	checkReach(op, "x", len(x), c, [2]int{5, xRow}, [2]int{5, xPix}, [2]int{tiles - 1, xPix}, [2]int{3 * (tiles - 1), xPix})
 	winograd4Input(v, vPos, vTile, x, xRow, xPix, tiles, c)
 }
 
-func winograd4InputGo(v []float32, vPos, vTile int, x []float32, xRow, xPix int, tiles, c int) {
+func winograd4InputGo(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
 	for t := range tiles {
 		for ch := range c {
 			var a [6][6]float32 // a[s] is column s of Bᵀ d
@@ -80,26 +74,11 @@ func wino4B(d0, d1, d2, d3, d4, d5 float32) [6]float32 {
 	}
 }
 
-// Winograd4Output transforms a row of products back: Y = Aᵀ M A + start, of which y receives Y + r.
-//
-// Position i of tile t is m[i*mPos + t*mTile + ch], and output (r, s) of the tile y[r*yRow + (4t+s)*yPix + ch]. rows,
-// from 1 to 4, and cols are how many rows and pixels of y there are; what sticks out of them is dropped. start, one
-// value per channel, may be empty, and so may the residual, which is laid out like y and may be y.
+// Winograd4Output is Winograd2Output for tiles of 4×4 outputs: Y = Aᵀ M A + start + residual, where output (r, s) of tile
+// t is y[r*yRow + (4t+s)*yPix + ch] and rows is 1 to 4.
 func Winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
-	const op = "Winograd4Output"
-	if rows < 1 || rows > 4 {
-		panic(fmt.Sprintf("simd: %s: got %d rows, want 1 to 4", op, rows))
-	}
-	if checkCounts(op, cols, c) {
+	if checkWinogradOutput("Winograd4Output", 4, y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c) {
 		return
-	}
-	checkReach(op, "m", len(m), c, [2]int{35, mPos}, [2]int{(cols - 1) / 4, mTile})
-	checkReach(op, "y", len(y), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
-	if len(residual) > 0 {
-		checkReach(op, "residual", len(residual), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
-	}
-	if len(start) > 0 {
-		checkReach(op, "start", len(start), c)
 	}
 	winograd4Output(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
 }
@@ -138,4 +117,31 @@ func wino4A(m0, m1, m2, m3, m4, m5 float32) [4]float32 {
 		float32(wino4A2*s1) + float32(wino4B2*s2),
 		m5 + float32(wino4A3*f1) + float32(wino4B3*f2),
 	}
+}
+
+// winograd4KernelsGo is winograd2KernelsGo for F(4×4, 3×3).
+func winograd4KernelsGo(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
+	for row := range rows {
+		for col := range uRow {
+			var a [3][6]float32
+			if col < cols {
+				for k := range 3 {
+					at := first + k*wTap + row*wRow + col
+					a[k] = wino4G(w[at], w[at+3*wTap], w[at+6*wTap])
+				}
+			}
+			for i := range 6 {
+				for j, e := range wino4G(a[0][i], a[1][i], a[2][i]) {
+					u[(6*i+j)*uPos+row*uRow+col] = e
+				}
+			}
+		}
+	}
+}
+
+// wino4G returns Gg.
+func wino4G(g0, g1, g2 float32) [6]float32 {
+	em, om := float32(1/wino4M*g0)+float32(wino4A2/wino4M*g2), float32(wino4PointA/wino4M*g1)
+	en, on := float32(1/wino4N*g0)+float32(wino4B2/wino4N*g2), float32(wino4PointB/wino4N*g1)
+	return [6]float32{1 / (wino4A2 * wino4B2) * g0, em + om, em - om, en + on, en - on, g2}
 }

@@ -2,58 +2,91 @@
 
 package simd
 
-func winogradInput(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+func winograd2Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
 	switch {
 	case useAVX512:
-		winogradInputAVX512(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c)
+		winograd2InputAVX512(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c)
 	case useAVX2:
-		winogradInputAVX2(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c)
+		winograd2InputAVX2(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c)
 	default:
-		winogradInputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+		winograd2InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
 	}
 }
 
-func winogradOutput(y0, y1 []float32, yPix int, m []float32, mPos, mTile int, r0, r1, start []float32, cols, c int) {
+func winograd2Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
 	switch {
 	case useAVX512:
-		winogradOutputAVX512(&y0[0], first(y1), yPix, &m[0], mPos, mTile, first(r0), first(r1), first(start), cols, c)
+		winograd2OutputAVX512(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c)
 	case useAVX2:
-		winogradOutputAVX2(&y0[0], first(y1), yPix, &m[0], mPos, mTile, first(r0), first(r1), first(start), cols, c)
+		winograd2OutputAVX2(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c)
 	default:
-		winogradOutputGo(y0, y1, yPix, m, mPos, mTile, r0, r1, start, cols, c)
+		winograd2OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
 	}
 }
 
-func winogradGradOutput(d []float32, dPos, dTile int, dy0, dy1 []float32, dyPix, cols, c int) {
+func winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
 	switch {
 	case useAVX512:
-		winogradGradOutputAVX512(&d[0], dPos, dTile, &dy0[0], first(dy1), dyPix, cols, c)
+		winograd2GradOutputAVX512(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c)
 	case useAVX2:
-		winogradGradOutputAVX2(&d[0], dPos, dTile, &dy0[0], first(dy1), dyPix, cols, c)
+		winograd2GradOutputAVX2(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c)
 	default:
-		winogradGradOutputGo(d, dPos, dTile, dy0, dy1, dyPix, cols, c)
+		winograd2GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
 	}
 }
 
-func winogradGradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
 	switch {
 	case useAVX512:
-		winogradGradWeightAVX512(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols)
+		winograd2GradWeightAVX512(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols)
 	case useAVX2:
-		winogradGradWeightAVX2(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols)
+		winograd2GradWeightAVX2(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols)
 	default:
-		winogradGradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+		winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
 	}
 }
 
-func winogradKernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
+func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
 	switch {
 	case useAVX512:
-		winogradKernelsAVX512(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols)
+		winograd2KernelsAVX512(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols)
 	case useAVX2:
-		winogradKernelsAVX2(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols)
+		winograd2KernelsAVX2(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols)
 	default:
-		winogradKernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
+		winograd2KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
+	}
+}
+
+func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+	switch {
+	case useAVX512:
+		winograd4InputAVX512(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c, &wino4Coefficients)
+	case useAVX2:
+		winograd4InputAVX2(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c, &wino4Coefficients)
+	default:
+		winograd4InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+	}
+}
+
+func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
+	switch {
+	case useAVX512:
+		winograd4OutputAVX512(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c, &wino4Coefficients)
+	case useAVX2:
+		winograd4OutputAVX2(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c, &wino4Coefficients)
+	default:
+		winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+	}
+}
+
+func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
+	switch {
+	case useAVX512:
+		winograd4KernelsAVX512(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols, &wino4Coefficients)
+	case useAVX2:
+		winograd4KernelsAVX2(&u[0], uPos, uRow, &w[first], wTap, wRow, rows, cols, &wino4Coefficients)
+	default:
+		winograd4KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
 	}
 }
 

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func winogradInputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
+// func winograd2InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
 // Requires: AVX, AVX512F
-TEXT ·winogradInputAVX512(SB), $0-64
+TEXT ·winograd2InputAVX512(SB), $0-64
 	XORQ AX, AX
 	MOVQ c+56(FP), CX
 
@@ -237,9 +237,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winogradOutputAVX512(y0 *float32, y1 *float32, yPix int, m *float32, mPos int, mTile int, r0 *float32, r1 *float32, start *float32, cols int, c int)
-// Requires: AVX, AVX512F
-TEXT ·winogradOutputAVX512(SB), $0-88
+// func winograd2OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·winograd2OutputAVX512(SB), $0-88
 	XORQ AX, AX
 	MOVQ c+80(FP), CX
 
@@ -247,25 +247,41 @@ vector:
 	CMPQ         CX, $0x10
 	JL           rest
 	VBROADCASTSS winoMinusZero<>+0(SB), Z0
-	MOVQ         start+64(FP), DX
+	MOVQ         start+56(FP), DX
 	TESTQ        DX, DX
 	JZ           noStart
 	VMOVUPS      (DX)(AX*1), Z0
 
 noStart:
-	MOVQ m+24(FP), DX
-	ADDQ AX, DX
-	MOVQ mPos+32(FP), BX
-	SHLQ $0x02, BX
-	MOVQ cols+72(FP), SI
-	LEAQ (BX)(BX*2), DI
-	MOVQ yPix+16(FP), R10
-	SHLQ $0x02, R10
-	MOVQ AX, R8
-	MOVQ y0+0(FP), R11
-	MOVQ r0+48(FP), R12
-	MOVQ y1+8(FP), R13
-	MOVQ r1+56(FP), R14
+	MOVQ    m+24(FP), DX
+	ADDQ    AX, DX
+	MOVQ    mPos+32(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    cols+72(FP), SI
+	LEAQ    (BX)(BX*2), DI
+	MOVQ    yPix+16(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    AX, R8
+	MOVQ    y+0(FP), R11
+	MOVQ    yRow+8(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R11, R12
+	XORQ    R9, R9
+	TESTQ   R11, R11
+	CMOVQEQ R11, R12
+	MOVQ    rows+64(FP), R13
+	CMPQ    R13, $0x01
+	CMOVQEQ R9, R12
+	MOVQ    residual+48(FP), R13
+	MOVQ    yRow+8(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R13, R14
+	XORQ    R9, R9
+	TESTQ   R13, R13
+	CMOVQEQ R13, R14
+	MOVQ    rows+64(FP), R15
+	CMPQ    R15, $0x01
+	CMOVQEQ R9, R14
 
 tile:
 	LEAQ    (R8)(R10*1), R9
@@ -310,12 +326,12 @@ tile:
 	VSUBPS  Z3, Z2, Z2
 	VADDPS  Z3, Z1, Z1
 	VSUBPS  Z4, Z2, Z2
-	TESTQ   R12, R12
+	TESTQ   R13, R13
 	JZ      storeRow0
-	VADDPS  (R12)(R8*1), Z1, Z1
+	VADDPS  (R13)(R8*1), Z1, Z1
 	CMPQ    SI, $0x01
 	JE      storeRow0
-	VADDPS  (R12)(R9*1), Z2, Z2
+	VADDPS  (R13)(R9*1), Z2, Z2
 
 storeRow0:
 	VMOVUPS Z1, (R11)(R8*1)
@@ -324,7 +340,7 @@ storeRow0:
 	VMOVUPS Z2, (R11)(R9*1)
 
 endRow0:
-	TESTQ  R13, R13
+	TESTQ  R12, R12
 	JZ     next
 	VADDPS Z6, Z5, Z1
 	VSUBPS Z7, Z6, Z2
@@ -338,10 +354,10 @@ endRow0:
 	VADDPS (R14)(R9*1), Z2, Z2
 
 storeRow1:
-	VMOVUPS Z1, (R13)(R8*1)
+	VMOVUPS Z1, (R12)(R8*1)
 	CMPQ    SI, $0x01
 	JE      endRow1
-	VMOVUPS Z2, (R13)(R9*1)
+	VMOVUPS Z2, (R12)(R9*1)
 
 endRow1:
 next:
@@ -363,24 +379,40 @@ rest:
 	DECL         DX
 	KMOVW        DX, K1
 	VBROADCASTSS winoMinusZero<>+0(SB), Z0
-	MOVQ         start+64(FP), CX
+	MOVQ         start+56(FP), CX
 	TESTQ        CX, CX
 	JZ           noStartRest
 	VMOVUPS.Z    (CX)(AX*1), K1, Z0
 
 noStartRest:
-	MOVQ m+24(FP), CX
-	ADDQ AX, CX
-	MOVQ mPos+32(FP), DX
-	SHLQ $0x02, DX
-	MOVQ cols+72(FP), BX
-	LEAQ (DX)(DX*2), SI
-	MOVQ yPix+16(FP), DI
-	SHLQ $0x02, DI
-	MOVQ y0+0(FP), R9
-	MOVQ r0+48(FP), R10
-	MOVQ y1+8(FP), R11
-	MOVQ r1+56(FP), R12
+	MOVQ    m+24(FP), CX
+	ADDQ    AX, CX
+	MOVQ    mPos+32(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    cols+72(FP), BX
+	LEAQ    (DX)(DX*2), SI
+	MOVQ    yPix+16(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    y+0(FP), R9
+	MOVQ    yRow+8(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R9, R10
+	XORQ    R8, R8
+	TESTQ   R9, R9
+	CMOVQEQ R9, R10
+	MOVQ    rows+64(FP), R11
+	CMPQ    R11, $0x01
+	CMOVQEQ R8, R10
+	MOVQ    residual+48(FP), R11
+	MOVQ    yRow+8(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R11, R12
+	XORQ    R8, R8
+	TESTQ   R11, R11
+	CMOVQEQ R11, R12
+	MOVQ    rows+64(FP), R13
+	CMPQ    R13, $0x01
+	CMOVQEQ R8, R12
 
 tileRest:
 	LEAQ      (AX)(DI*1), R8
@@ -425,13 +457,13 @@ tileRest:
 	VSUBPS    Z3, Z2, Z2
 	VADDPS    Z3, Z1, Z1
 	VSUBPS    Z4, Z2, Z2
-	TESTQ     R10, R10
+	TESTQ     R11, R11
 	JZ        storeRow0Rest
-	VMOVUPS.Z (R10)(AX*1), K1, Z3
+	VMOVUPS.Z (R11)(AX*1), K1, Z3
 	VADDPS    Z3, Z1, Z1
 	CMPQ      BX, $0x01
 	JE        storeRow0Rest
-	VMOVUPS.Z (R10)(R8*1), K1, Z3
+	VMOVUPS.Z (R11)(R8*1), K1, Z3
 	VADDPS    Z3, Z2, Z2
 
 storeRow0Rest:
@@ -441,7 +473,7 @@ storeRow0Rest:
 	VMOVUPS Z2, K1, (R9)(R8*1)
 
 endRow0Rest:
-	TESTQ     R11, R11
+	TESTQ     R10, R10
 	JZ        nextRest
 	VADDPS    Z6, Z5, Z1
 	VSUBPS    Z7, Z6, Z2
@@ -457,10 +489,10 @@ endRow0Rest:
 	VADDPS    Z3, Z2, Z2
 
 storeRow1Rest:
-	VMOVUPS Z1, K1, (R11)(AX*1)
+	VMOVUPS Z1, K1, (R10)(AX*1)
 	CMPQ    BX, $0x01
 	JE      endRow1Rest
-	VMOVUPS Z2, K1, (R11)(R8*1)
+	VMOVUPS Z2, K1, (R10)(R8*1)
 
 endRow1Rest:
 nextRest:
@@ -478,28 +510,36 @@ done:
 DATA winoMinusZero<>+0(SB)/4, $0x80000000
 GLOBL winoMinusZero<>(SB), RODATA|NOPTR, $4
 
-// func winogradGradOutputAVX512(d *float32, dPos int, dTile int, dy0 *float32, dy1 *float32, dyPix int, cols int, c int)
-// Requires: AVX, AVX512F
-TEXT ·winogradGradOutputAVX512(SB), $0-64
+// func winograd2GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·winograd2GradOutputAVX512(SB), $0-72
 	XORQ AX, AX
-	MOVQ c+56(FP), CX
+	MOVQ c+64(FP), CX
 
 vector:
-	CMPQ CX, $0x10
-	JL   rest
-	MOVQ d+0(FP), DX
-	ADDQ AX, DX
-	MOVQ dPos+8(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dTile+16(FP), SI
-	SHLQ $0x02, SI
-	MOVQ cols+48(FP), DI
-	LEAQ (BX)(BX*2), R8
-	MOVQ dyPix+40(FP), R11
-	SHLQ $0x02, R11
-	MOVQ AX, R9
-	MOVQ dy0+24(FP), R12
-	MOVQ dy1+32(FP), R13
+	CMPQ    CX, $0x10
+	JL      rest
+	MOVQ    d+0(FP), DX
+	ADDQ    AX, DX
+	MOVQ    dPos+8(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    dTile+16(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    cols+56(FP), DI
+	LEAQ    (BX)(BX*2), R8
+	MOVQ    dyPix+40(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    AX, R9
+	MOVQ    dy+24(FP), R12
+	MOVQ    dyRow+32(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R12, R13
+	XORQ    R10, R10
+	TESTQ   R12, R12
+	CMOVQEQ R12, R13
+	MOVQ    rows+48(FP), R14
+	CMPQ    R14, $0x01
+	CMOVQEQ R10, R13
 
 tile:
 	LEAQ    (R9)(R11*1), R10
@@ -561,24 +601,32 @@ transform:
 	JMP     vector
 
 rest:
-	TESTQ CX, CX
-	JZ    done
-	MOVL  $0x00000001, DX
-	SHLL  CL, DX
-	DECL  DX
-	KMOVW DX, K1
-	MOVQ  d+0(FP), CX
-	ADDQ  AX, CX
-	MOVQ  dPos+8(FP), DX
-	SHLQ  $0x02, DX
-	MOVQ  dTile+16(FP), BX
-	SHLQ  $0x02, BX
-	MOVQ  cols+48(FP), SI
-	LEAQ  (DX)(DX*2), DI
-	MOVQ  dyPix+40(FP), R8
-	SHLQ  $0x02, R8
-	MOVQ  dy0+24(FP), R10
-	MOVQ  dy1+32(FP), R11
+	TESTQ   CX, CX
+	JZ      done
+	MOVL    $0x00000001, DX
+	SHLL    CL, DX
+	DECL    DX
+	KMOVW   DX, K1
+	MOVQ    d+0(FP), CX
+	ADDQ    AX, CX
+	MOVQ    dPos+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    dTile+16(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    cols+56(FP), SI
+	LEAQ    (DX)(DX*2), DI
+	MOVQ    dyPix+40(FP), R8
+	SHLQ    $0x02, R8
+	MOVQ    dy+24(FP), R10
+	MOVQ    dyRow+32(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R10, R11
+	XORQ    R9, R9
+	TESTQ   R10, R10
+	CMOVQEQ R10, R11
+	MOVQ    rows+48(FP), R12
+	CMPQ    R12, $0x01
+	CMOVQEQ R9, R11
 
 tileRest:
 	LEAQ      (AX)(R8*1), R9
@@ -640,9 +688,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winogradGradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+// func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
 // Requires: AVX, AVX512F
-TEXT ·winogradGradWeightAVX512(SB), $0-64
+TEXT ·winograd2GradWeightAVX512(SB), $0-64
 	VBROADCASTSS winoHalf<>+0(SB), Z0
 	MOVQ         dwTap+8(FP), AX
 	SHLQ         $0x02, AX
@@ -904,9 +952,9 @@ done:
 DATA winoHalf<>+0(SB)/4, $0x3f000000
 GLOBL winoHalf<>(SB), RODATA|NOPTR, $4
 
-// func winogradKernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
+// func winograd2KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
 // Requires: AVX, AVX512F, CMOV
-TEXT ·winogradKernelsAVX512(SB), $0-64
+TEXT ·winograd2KernelsAVX512(SB), $0-64
 	VBROADCASTSS winoHalf<>+0(SB), Z0
 	MOVQ         u+0(FP), AX
 	MOVQ         uPos+8(FP), DX
@@ -2967,9 +3015,9 @@ vector:
 	VZEROUPPER
 	RET
 
-// func winogradInputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
+// func winograd2InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
 // Requires: AVX
-TEXT ·winogradInputAVX2(SB), $0-64
+TEXT ·winograd2InputAVX2(SB), $0-64
 	XORQ AX, AX
 	MOVQ c+56(FP), CX
 
@@ -3217,9 +3265,9 @@ DATA winoSelections<>+56(SB)/4, $0x00000000
 DATA winoSelections<>+60(SB)/4, $0x00000000
 GLOBL winoSelections<>(SB), RODATA|NOPTR, $64
 
-// func winogradOutputAVX2(y0 *float32, y1 *float32, yPix int, m *float32, mPos int, mTile int, r0 *float32, r1 *float32, start *float32, cols int, c int)
-// Requires: AVX
-TEXT ·winogradOutputAVX2(SB), $0-88
+// func winograd2OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int)
+// Requires: AVX, CMOV
+TEXT ·winograd2OutputAVX2(SB), $0-88
 	XORQ AX, AX
 	MOVQ c+80(FP), CX
 
@@ -3227,25 +3275,41 @@ vector:
 	CMPQ         CX, $0x08
 	JL           rest
 	VBROADCASTSS winoMinusZero<>+0(SB), Y0
-	MOVQ         start+64(FP), DX
+	MOVQ         start+56(FP), DX
 	TESTQ        DX, DX
 	JZ           noStart
 	VMOVUPS      (DX)(AX*1), Y0
 
 noStart:
-	MOVQ m+24(FP), DX
-	ADDQ AX, DX
-	MOVQ mPos+32(FP), BX
-	SHLQ $0x02, BX
-	MOVQ cols+72(FP), SI
-	LEAQ (BX)(BX*2), DI
-	MOVQ yPix+16(FP), R10
-	SHLQ $0x02, R10
-	MOVQ AX, R8
-	MOVQ y0+0(FP), R11
-	MOVQ r0+48(FP), R12
-	MOVQ y1+8(FP), R13
-	MOVQ r1+56(FP), R14
+	MOVQ    m+24(FP), DX
+	ADDQ    AX, DX
+	MOVQ    mPos+32(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    cols+72(FP), SI
+	LEAQ    (BX)(BX*2), DI
+	MOVQ    yPix+16(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    AX, R8
+	MOVQ    y+0(FP), R11
+	MOVQ    yRow+8(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R11, R12
+	XORQ    R9, R9
+	TESTQ   R11, R11
+	CMOVQEQ R11, R12
+	MOVQ    rows+64(FP), R13
+	CMPQ    R13, $0x01
+	CMOVQEQ R9, R12
+	MOVQ    residual+48(FP), R13
+	MOVQ    yRow+8(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R13, R14
+	XORQ    R9, R9
+	TESTQ   R13, R13
+	CMOVQEQ R13, R14
+	MOVQ    rows+64(FP), R15
+	CMPQ    R15, $0x01
+	CMOVQEQ R9, R14
 
 tile:
 	LEAQ    (R8)(R10*1), R9
@@ -3290,12 +3354,12 @@ tile:
 	VSUBPS  Y3, Y2, Y2
 	VADDPS  Y3, Y1, Y1
 	VSUBPS  Y4, Y2, Y2
-	TESTQ   R12, R12
+	TESTQ   R13, R13
 	JZ      storeRow0
-	VADDPS  (R12)(R8*1), Y1, Y1
+	VADDPS  (R13)(R8*1), Y1, Y1
 	CMPQ    SI, $0x01
 	JE      storeRow0
-	VADDPS  (R12)(R9*1), Y2, Y2
+	VADDPS  (R13)(R9*1), Y2, Y2
 
 storeRow0:
 	VMOVUPS Y1, (R11)(R8*1)
@@ -3304,7 +3368,7 @@ storeRow0:
 	VMOVUPS Y2, (R11)(R9*1)
 
 endRow0:
-	TESTQ  R13, R13
+	TESTQ  R12, R12
 	JZ     next
 	VADDPS Y6, Y5, Y1
 	VSUBPS Y7, Y6, Y2
@@ -3318,10 +3382,10 @@ endRow0:
 	VADDPS (R14)(R9*1), Y2, Y2
 
 storeRow1:
-	VMOVUPS Y1, (R13)(R8*1)
+	VMOVUPS Y1, (R12)(R8*1)
 	CMPQ    SI, $0x01
 	JE      endRow1
-	VMOVUPS Y2, (R13)(R9*1)
+	VMOVUPS Y2, (R12)(R9*1)
 
 endRow1:
 next:
@@ -3342,24 +3406,40 @@ rest:
 	NEGQ         CX
 	VMOVDQU      32(DX)(CX*4), Y0
 	VBROADCASTSS winoMinusZero<>+0(SB), Y1
-	MOVQ         start+64(FP), CX
+	MOVQ         start+56(FP), CX
 	TESTQ        CX, CX
 	JZ           noStartRest
 	VMASKMOVPS   (CX)(AX*1), Y0, Y1
 
 noStartRest:
-	MOVQ m+24(FP), CX
-	ADDQ AX, CX
-	MOVQ mPos+32(FP), DX
-	SHLQ $0x02, DX
-	MOVQ cols+72(FP), BX
-	LEAQ (DX)(DX*2), SI
-	MOVQ yPix+16(FP), DI
-	SHLQ $0x02, DI
-	MOVQ y0+0(FP), R9
-	MOVQ r0+48(FP), R10
-	MOVQ y1+8(FP), R11
-	MOVQ r1+56(FP), R12
+	MOVQ    m+24(FP), CX
+	ADDQ    AX, CX
+	MOVQ    mPos+32(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    cols+72(FP), BX
+	LEAQ    (DX)(DX*2), SI
+	MOVQ    yPix+16(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    y+0(FP), R9
+	MOVQ    yRow+8(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R9, R10
+	XORQ    R8, R8
+	TESTQ   R9, R9
+	CMOVQEQ R9, R10
+	MOVQ    rows+64(FP), R11
+	CMPQ    R11, $0x01
+	CMOVQEQ R8, R10
+	MOVQ    residual+48(FP), R11
+	MOVQ    yRow+8(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R11, R12
+	XORQ    R8, R8
+	TESTQ   R11, R11
+	CMOVQEQ R11, R12
+	MOVQ    rows+64(FP), R13
+	CMPQ    R13, $0x01
+	CMOVQEQ R8, R12
 
 tileRest:
 	LEAQ       (AX)(DI*1), R8
@@ -3404,13 +3484,13 @@ tileRest:
 	VSUBPS     Y4, Y3, Y3
 	VADDPS     Y4, Y2, Y2
 	VSUBPS     Y5, Y3, Y3
-	TESTQ      R10, R10
+	TESTQ      R11, R11
 	JZ         storeRow0Rest
-	VMASKMOVPS (R10)(AX*1), Y0, Y4
+	VMASKMOVPS (R11)(AX*1), Y0, Y4
 	VADDPS     Y4, Y2, Y2
 	CMPQ       BX, $0x01
 	JE         storeRow0Rest
-	VMASKMOVPS (R10)(R8*1), Y0, Y4
+	VMASKMOVPS (R11)(R8*1), Y0, Y4
 	VADDPS     Y4, Y3, Y3
 
 storeRow0Rest:
@@ -3420,7 +3500,7 @@ storeRow0Rest:
 	VMASKMOVPS Y3, Y0, (R9)(R8*1)
 
 endRow0Rest:
-	TESTQ      R11, R11
+	TESTQ      R10, R10
 	JZ         nextRest
 	VADDPS     Y7, Y6, Y2
 	VSUBPS     Y8, Y7, Y3
@@ -3436,10 +3516,10 @@ endRow0Rest:
 	VADDPS     Y4, Y3, Y3
 
 storeRow1Rest:
-	VMASKMOVPS Y2, Y0, (R11)(AX*1)
+	VMASKMOVPS Y2, Y0, (R10)(AX*1)
 	CMPQ       BX, $0x01
 	JE         endRow1Rest
-	VMASKMOVPS Y3, Y0, (R11)(R8*1)
+	VMASKMOVPS Y3, Y0, (R10)(R8*1)
 
 endRow1Rest:
 nextRest:
@@ -3454,28 +3534,36 @@ done:
 	VZEROUPPER
 	RET
 
-// func winogradGradOutputAVX2(d *float32, dPos int, dTile int, dy0 *float32, dy1 *float32, dyPix int, cols int, c int)
-// Requires: AVX
-TEXT ·winogradGradOutputAVX2(SB), $0-64
+// func winograd2GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int)
+// Requires: AVX, CMOV
+TEXT ·winograd2GradOutputAVX2(SB), $0-72
 	XORQ AX, AX
-	MOVQ c+56(FP), CX
+	MOVQ c+64(FP), CX
 
 vector:
-	CMPQ CX, $0x08
-	JL   rest
-	MOVQ d+0(FP), DX
-	ADDQ AX, DX
-	MOVQ dPos+8(FP), BX
-	SHLQ $0x02, BX
-	MOVQ dTile+16(FP), SI
-	SHLQ $0x02, SI
-	MOVQ cols+48(FP), DI
-	LEAQ (BX)(BX*2), R8
-	MOVQ dyPix+40(FP), R11
-	SHLQ $0x02, R11
-	MOVQ AX, R9
-	MOVQ dy0+24(FP), R12
-	MOVQ dy1+32(FP), R13
+	CMPQ    CX, $0x08
+	JL      rest
+	MOVQ    d+0(FP), DX
+	ADDQ    AX, DX
+	MOVQ    dPos+8(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    dTile+16(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    cols+56(FP), DI
+	LEAQ    (BX)(BX*2), R8
+	MOVQ    dyPix+40(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    AX, R9
+	MOVQ    dy+24(FP), R12
+	MOVQ    dyRow+32(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R12, R13
+	XORQ    R10, R10
+	TESTQ   R12, R12
+	CMOVQEQ R12, R13
+	MOVQ    rows+48(FP), R14
+	CMPQ    R14, $0x01
+	CMOVQEQ R10, R13
 
 tile:
 	LEAQ    (R9)(R11*1), R10
@@ -3548,12 +3636,20 @@ rest:
 	SHLQ    $0x02, DX
 	MOVQ    dTile+16(FP), BX
 	SHLQ    $0x02, BX
-	MOVQ    cols+48(FP), SI
+	MOVQ    cols+56(FP), SI
 	LEAQ    (DX)(DX*2), DI
 	MOVQ    dyPix+40(FP), R8
 	SHLQ    $0x02, R8
-	MOVQ    dy0+24(FP), R10
-	MOVQ    dy1+32(FP), R11
+	MOVQ    dy+24(FP), R10
+	MOVQ    dyRow+32(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R10, R11
+	XORQ    R9, R9
+	TESTQ   R10, R10
+	CMOVQEQ R10, R11
+	MOVQ    rows+48(FP), R12
+	CMPQ    R12, $0x01
+	CMOVQEQ R9, R11
 
 tileRest:
 	LEAQ       (AX)(R8*1), R9
@@ -3615,9 +3711,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winogradGradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+// func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
 // Requires: AVX
-TEXT ·winogradGradWeightAVX2(SB), $0-64
+TEXT ·winograd2GradWeightAVX2(SB), $0-64
 	VBROADCASTSS winoHalf<>+0(SB), Y0
 	MOVQ         dwTap+8(FP), AX
 	SHLQ         $0x02, AX
@@ -3873,9 +3969,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winogradKernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
+// func winograd2KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
 // Requires: AVX, CMOV
-TEXT ·winogradKernelsAVX2(SB), $0-64
+TEXT ·winograd2KernelsAVX2(SB), $0-64
 	VBROADCASTSS winoHalf<>+0(SB), Y0
 	MOVQ         u+0(FP), AX
 	MOVQ         uPos+8(FP), CX

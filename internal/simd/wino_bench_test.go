@@ -30,18 +30,17 @@ func BenchmarkWinograd(b *testing.B) {
 		row := (2*tiles + 2) * c
 		v, x := alloc.values(r, 16*pos), alloc.values(r, 4*row)
 		y, start := alloc.values(r, 4*tiles*c), alloc.values(r, c)
-		y0, y1 := y[:2*tiles*c], y[2*tiles*c:]
 		benchmarkBytes(b, "Input/"+name, 16*tiles*c+4*row, func() {
-			WinogradInput(v, pos, c, x, row, c, tiles, c)
+			Winograd2Input(v, pos, c, x, row, c, tiles, c)
 		})
 		benchmarkBytes(b, "Output/"+name, 20*tiles*c, func() {
-			WinogradOutput(y0, y1, c, v, pos, c, nil, nil, start, 2*tiles, c)
+			Winograd2Output(y, 2*tiles*c, c, v, pos, c, nil, start, 2, 2*tiles, c)
 		})
 		benchmarkBytes(b, "OutputResidual/"+name, 24*tiles*c, func() {
-			WinogradOutput(y0, y1, c, v, pos, c, x, x[row:], start, 2*tiles, c)
+			Winograd2Output(y, 2*tiles*c, c, v, pos, c, x, start, 2, 2*tiles, c)
 		})
 		benchmarkBytes(b, "GradOutput/"+name, 20*tiles*c, func() {
-			WinogradGradOutput(v, pos, c, y0, y1, c, 2*tiles, c)
+			Winograd2GradOutput(v, pos, c, y, 2*tiles*c, c, 2, 2*tiles, c)
 		})
 	}
 }
@@ -74,12 +73,12 @@ func BenchmarkWinogradWeights(b *testing.B) {
 		name := fmt.Sprintf("%dx%d", c, c)
 		pos := c*c + 16
 		u, w, a := alloc.values(r, 16*pos), alloc.values(r, 9*c*c), alloc.values(r, c*c)
-		benchmarkBytes(b, "Weight/"+name, 25*c*c, func() { WinogradWeight(u, pos, 32*c, w, c, c) })
-		benchmarkBytes(b, "WeightTransposed/"+name, 25*c*c, func() { WinogradWeightTransposed(u, pos, 32*c, w, c, c) })
+		benchmarkBytes(b, "Weight/"+name, 25*c*c, func() { Winograd2Weight(u, pos, 32*c, w, c*c, c, c) })
+		benchmarkBytes(b, "WeightTransposed/"+name, 25*c*c, func() { Winograd2WeightTransposed(u, pos, 32*c, w, c*c, c, c) })
 		u4 := alloc.values(r, 36*pos)
-		benchmarkBytes(b, "Weight4/"+name, 45*c*c, func() { Winograd4Weight(u4, pos, 32*c, w, c, c) })
-		benchmarkBytes(b, "Weight4Transposed/"+name, 45*c*c, func() { Winograd4WeightTransposed(u4, pos, 32*c, w, c, c) })
-		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { WinogradGradWeight(w, c*c, c, u, pos, c, c, c) })
+		benchmarkBytes(b, "Weight4/"+name, 45*c*c, func() { Winograd4Weight(u4, pos, 32*c, w, c*c, c, c) })
+		benchmarkBytes(b, "Weight4Transposed/"+name, 45*c*c, func() { Winograd4WeightTransposed(u4, pos, 32*c, w, c*c, c, c) })
+		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { Winograd2GradWeight(w, c*c, c, u, pos, c, c, c) })
 		benchmarkBytes(b, "PackPanels/"+name, 2*c*c, func() { PackPanels(u, 32*c, a, c, c, c) })
 		benchmarkBytes(b, "PackTransposed/"+name, 2*c*c, func() { PackTransposed(u, 32*c, a, c, c, c) })
 	}

@@ -16,7 +16,7 @@ func TestWinogradFence(t *testing.T) {
 			// Fenced memory is dear to make: all operands take turns in enough of it that none meets one in use.
 			fences := make([][]float32, 256)
 			for i := range fences {
-				fences[i] = fenced(t, 1<<16, first)
+				fences[i] = fenced(t, 1<<17, first)
 			}
 			next := 0
 			alloc := winoAlloc(func(n int) []float32 {
@@ -28,9 +28,10 @@ func TestWinogradFence(t *testing.T) {
 				return f[len(f)-n:]
 			})
 			for n := 1; n <= 34; n++ {
-				winogradAgree(t, r, alloc, 1+n%3, n)
-				winograd4Agree(t, r, alloc, 1+n%2, n)
-				winogradWeightAgree(t, r, alloc, n, 1+n*7%34)
+				for _, f := range winogradForms {
+					f.agree(t, r, alloc, 1+n%2, n)
+					f.packs(t, r, alloc, n, 1+n*7%34)
+				}
 				packAgree(t, r, alloc, n, 1+n*5%34)
 			}
 		}

@@ -2,24 +2,36 @@
 
 package simd
 
-func winogradInput(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
-	winogradInputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+func winograd2Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+	winograd2InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
 }
 
-func winogradOutput(y0, y1 []float32, yPix int, m []float32, mPos, mTile int, r0, r1, start []float32, cols, c int) {
-	winogradOutputGo(y0, y1, yPix, m, mPos, mTile, r0, r1, start, cols, c)
+func winograd2Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
+	winograd2OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
 }
 
-func winogradGradOutput(d []float32, dPos, dTile int, dy0, dy1 []float32, dyPix, cols, c int) {
-	winogradGradOutputGo(d, dPos, dTile, dy0, dy1, dyPix, cols, c)
+func winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+	winograd2GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
 }
 
-func winogradGradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
-	winogradGradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+	winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
 }
 
-func winogradKernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
-	winogradKernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
+func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
+	winograd2KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
+}
+
+func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+	winograd4InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+}
+
+func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
+	winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+}
+
+func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
+	winograd4KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
 }
 
 func transpose(dst []float32, dstRow, dstStep int, src []float32, srcRow, srcStep, n int) {

@@ -4,30 +4,30 @@
 
 package simd
 
-// winogradInputAVX512 is winogradInputGo.
+// winograd2InputAVX512 is winograd2InputGo.
 //
 //go:noescape
-func winogradInputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
+func winograd2InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
 
-// winogradOutputAVX512 is winogradOutputGo with nil for what is empty.
+// winograd2OutputAVX512 is winograd2OutputGo with nil for what is empty.
 //
 //go:noescape
-func winogradOutputAVX512(y0 *float32, y1 *float32, yPix int, m *float32, mPos int, mTile int, r0 *float32, r1 *float32, start *float32, cols int, c int)
+func winograd2OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int)
 
-// winogradGradOutputAVX512 is winogradGradOutputGo with nil for what is empty.
+// winograd2GradOutputAVX512 is winograd2GradOutputGo.
 //
 //go:noescape
-func winogradGradOutputAVX512(d *float32, dPos int, dTile int, dy0 *float32, dy1 *float32, dyPix int, cols int, c int)
+func winograd2GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int)
 
-// winogradGradWeightAVX512 is winogradGradWeightGo.
+// winograd2GradWeightAVX512 is winograd2GradWeightGo.
 //
 //go:noescape
-func winogradGradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
 
-// winogradKernelsAVX512 is winogradKernelsGo with first added to w.
+// winograd2KernelsAVX512 is winograd2KernelsGo with first added to w.
 //
 //go:noescape
-func winogradKernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
+func winograd2KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
 
 // transposeAVX512 is transposeGo.
 //
@@ -49,30 +49,30 @@ func winograd4OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int,
 //go:noescape
 func winograd4KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[13]float32)
 
-// winogradInputAVX2 is winogradInputGo.
+// winograd2InputAVX2 is winograd2InputGo.
 //
 //go:noescape
-func winogradInputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
+func winograd2InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
 
-// winogradOutputAVX2 is winogradOutputGo with nil for what is empty.
+// winograd2OutputAVX2 is winograd2OutputGo with nil for what is empty.
 //
 //go:noescape
-func winogradOutputAVX2(y0 *float32, y1 *float32, yPix int, m *float32, mPos int, mTile int, r0 *float32, r1 *float32, start *float32, cols int, c int)
+func winograd2OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int)
 
-// winogradGradOutputAVX2 is winogradGradOutputGo with nil for what is empty.
+// winograd2GradOutputAVX2 is winograd2GradOutputGo.
 //
 //go:noescape
-func winogradGradOutputAVX2(d *float32, dPos int, dTile int, dy0 *float32, dy1 *float32, dyPix int, cols int, c int)
+func winograd2GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int)
 
-// winogradGradWeightAVX2 is winogradGradWeightGo.
+// winograd2GradWeightAVX2 is winograd2GradWeightGo.
 //
 //go:noescape
-func winogradGradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
 
-// winogradKernelsAVX2 is winogradKernelsGo with first added to w.
+// winograd2KernelsAVX2 is winograd2KernelsGo with first added to w.
 //
 //go:noescape
-func winogradKernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
+func winograd2KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int)
 
 // transposeAVX2 is transposeGo.
 //

@@ -28,6 +28,18 @@ func (alloc winoAlloc) values(r *rand.Rand, n int) []float32 {
 	return x
 }
 
+// units returns n of −1, 0 and 1, or now and then all −0. Of these all intermediate results of the image transforms of
+// F(4×4, 3×3) are multiples of 2⁻¹⁸ below 2⁶, which float32 holds: fused and unfused code must leave the same bits.
+func (alloc winoAlloc) units(r *rand.Rand, n int) []float32 {
+	x := alloc.values(r, n)
+	for i := range x {
+		if x[i] != 0 {
+			x[i] = float32(r.IntN(3) - 1)
+		}
+	}
+	return x
+}
+
 // agree holds f to the definition: both run on destinations of n elements with the same contents and must leave the
 // same bits, having changed nothing but the elements in writes.
 func (alloc winoAlloc) agree(t *testing.T, what string, r *rand.Rand, n int, writes iter.Seq[int], f, definition func(dst []float32)) {
@@ -68,134 +80,177 @@ func gridIndices(a, b [2]int, c int) iter.Seq[int] {
 	}
 }
 
-// winogradAgree compares every operation with its definition for c channels and a row of the given tiles. Strides
-// leave gaps, and slices end with the last element in use.
-func winogradAgree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, c int) {
+// winogradForm is one of the two forms: its functions, and their definitions where those are not in this file.
+type winogradForm struct {
+	name                     string
+	side                     int
+	input, inputGo           func(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int)
+	output, outputGo         func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)
+	gradOutput, gradOutputGo func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int)
+	gradWeight, gradWeightGo func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int)
+	weight, weightTransposed func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
+	g                        [][3]float64
+	weightError              float64 // bounds the rounding of G g Gᵀ, relative to kernels in (−1, 1)
+	error                    float64 // and that of a whole pass, per unit of rms
+}
+
+var winograd2Form = winogradForm{
+	name: "Winograd2", side: 2,
+	input: Winograd2Input, inputGo: winograd2InputGo, output: Winograd2Output, outputGo: winograd2OutputGo,
+	gradOutput: Winograd2GradOutput, gradOutputGo: winograd2GradOutputGo, gradWeight: Winograd2GradWeight, gradWeightGo: winograd2GradWeightGo,
+	weight: Winograd2Weight, weightTransposed: Winograd2WeightTransposed,
+	g: [][3]float64{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
+	// Each of the two applications of G rounds twice.
+	weightError: 3e-7,
+	// A few float32 roundings (6e-8) of sums that the transforms make some five times larger.
+	error: 2e-6,
+}
+
+// winograd4Form's bounds: entries of G reach 1.2, and those of Aᵀ 3.4.
+var winograd4Form = winogradForm{
+	name: "Winograd4", side: 4,
+	input: Winograd4Input, inputGo: winograd4InputGo, output: Winograd4Output, outputGo: winograd4OutputGo,
+	weight: Winograd4Weight, weightTransposed: Winograd4WeightTransposed,
+	g:           pointMatrix(5./8, 3./2),
+	weightError: 1e-6,
+	error:       1e-5,
+}
+
+var winogradForms = []winogradForm{winograd2Form, winograd4Form}
+
+// pointMatrix is G for the points 0, a, −a, b, −b and ∞.
+func pointMatrix(a, b float64) [][3]float64 {
+	m, n := 2*a*a*(a*a-b*b), 2*b*b*(b*b-a*a)
+	return [][3]float64{{1 / (a * a * b * b)}, {1 / m, a / m, a * a / m}, {1 / m, -a / m, a * a / m}, {1 / n, b / n, b * b / n}, {1 / n, -b / n, b * b / n}, {0, 0, 1}}
+}
+
+// positions is the number of positions in a tile.
+func (f winogradForm) positions() int { return (f.side + 2) * (f.side + 2) }
+
+// agree compares the operations on images with their definitions for c channels and a row of tiles. Strides leave
+// gaps, and slices end with the last element in use.
+func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, c int) {
 	gap := func() int { return r.IntN(5) }
 	what := func(op string, args ...any) string {
-		return fmt.Sprint(op, " c=", c, " tiles=", tiles, " ", fmt.Sprint(args...))
+		return fmt.Sprint(f.name, op, " c=", c, " tiles=", tiles, " ", fmt.Sprint(args...))
+	}
+	values := func(n int) []float32 { return alloc.values(r, n) }
+	if f.side == 4 {
+		values = func(n int) []float32 { return alloc.units(r, n) }
 	}
 
 	tile := c + gap()
 	pos := tiles*tile + gap()
-	transformed := 15*pos + (tiles-1)*tile + c
-	allTiles := gridIndices([2]int{16, pos}, [2]int{tiles, tile}, c)
+	transformed := (f.positions()-1)*pos + (tiles-1)*tile + c
+	allTiles := gridIndices([2]int{f.positions(), pos}, [2]int{tiles, tile}, c)
 
 	pix := c + gap()
-	row := (2*tiles+2)*pix + gap()
-	x := alloc.values(r, 3*row+(2*tiles+1)*pix+c)
-	alloc.agree(t, what("WinogradInput"), r, transformed, allTiles,
-		func(v []float32) { WinogradInput(v, pos, tile, x, row, pix, tiles, c) },
-		func(v []float32) { winogradInputGo(v, pos, tile, x, row, pix, tiles, c) })
+	row := (f.side*tiles+2)*pix + gap()
+	x := values((f.side+1)*row + (f.side*tiles+1)*pix + c)
+	alloc.agree(t, what("Input"), r, transformed, allTiles,
+		func(v []float32) { f.input(v, pos, tile, x, row, pix, tiles, c) },
+		func(v []float32) { f.inputGo(v, pos, tile, x, row, pix, tiles, c) })
 
-	m := alloc.values(r, transformed)
-	start := alloc.values(r, c)
-	for options := range 24 {
-		cols := 2*tiles - options&1
-		oneRow, residual := options&2 != 0, options>>3
-		start := start[:c*(options>>2&1)]
-		length := (cols-1)*pix + c
-		rows := 2
-		if oneRow {
-			rows = 1
+	m, start := values(transformed), values(c)
+	for options := range 6 {
+		cols, rows := f.side*tiles-r.IntN(f.side), 1+r.IntN(f.side)
+		start := start[:c*(options&1)]
+		length := (rows-1)*row + (cols-1)*pix + c
+		pixels := gridIndices([2]int{rows, row}, [2]int{cols, pix}, c)
+		var separate []float32
+		if options>>1 == 1 {
+			separate = values(length)
 		}
-		var r0, r1 []float32
-		if residual == 1 {
-			r0 = alloc.values(r, length)
-			if !oneRow {
-				r1 = alloc.values(r, length)
-			}
-		}
-		y1 := length + gap()
-		run := func(output func(y0, y1 []float32, yPix int, m []float32, mPos, mTile int, r0, r1, start []float32, cols, c int)) func(y []float32) {
+		run := func(output func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)) func([]float32) {
 			return func(y []float32) {
-				r0, r1 := r0, r1
-				var second []float32
-				if !oneRow {
-					second = y[y1:]
+				residual := separate
+				if options>>1 == 2 {
+					residual = y
 				}
-				if residual == 2 {
-					r0, r1 = y[:length], second
-				}
-				output(y[:length], second, pix, m, pos, tile, r0, r1, start, cols, c)
+				output(y, row, pix, m, pos, tile, residual, start, rows, cols, c)
 			}
 		}
-		alloc.agree(t, what("WinogradOutput cols=", cols, " one row=", oneRow, " start=", len(start), " residual=", residual), r,
-			(rows-1)*y1+length, gridIndices([2]int{rows, y1}, [2]int{cols, pix}, c), run(WinogradOutput), run(winogradOutputGo))
-		if residual > 0 || len(start) > 0 {
+		alloc.agree(t, what("Output rows=", rows, " cols=", cols, " options=", options), r, length, pixels, run(f.output), run(f.outputGo))
+		if f.gradOutput == nil || options > 2 {
 			continue
 		}
-		dy0, dy1 := alloc.values(r, length), alloc.values(r, length*(rows-1))
-		alloc.agree(t, what("WinogradGradOutput cols=", cols, " one row=", oneRow), r, transformed, allTiles,
-			func(d []float32) { WinogradGradOutput(d, pos, tile, dy0, dy1, pix, cols, c) },
-			func(d []float32) { winogradGradOutputGo(d, pos, tile, dy0, dy1, pix, cols, c) })
+		dy := values(length)
+		alloc.agree(t, what("GradOutput rows=", rows, " cols=", cols), r, transformed, allTiles,
+			func(d []float32) { f.gradOutput(d, pos, tile, dy, row, pix, rows, cols, c) },
+			func(d []float32) { f.gradOutputGo(d, pos, tile, dy, row, pix, rows, cols, c) })
 	}
 
+	if f.gradWeight == nil {
+		return
+	}
 	wRow := c + gap()
 	tap := tiles*wRow + gap()
-	alloc.agree(t, what("WinogradGradWeight"), r, 8*tap+(tiles-1)*wRow+c, gridIndices([2]int{9, tap}, [2]int{tiles, wRow}, c),
-		func(dw []float32) { WinogradGradWeight(dw, tap, wRow, m, pos, tile, tiles, c) },
-		func(dw []float32) { winogradGradWeightGo(dw, tap, wRow, m, pos, tile, tiles, c) })
+	alloc.agree(t, what("GradWeight"), r, 8*tap+(tiles-1)*wRow+c, gridIndices([2]int{9, tap}, [2]int{tiles, wRow}, c),
+		func(dw []float32) { f.gradWeight(dw, tap, wRow, m, pos, tile, tiles, c) },
+		func(dw []float32) { f.gradWeightGo(dw, tap, wRow, m, pos, tile, tiles, c) })
 }
 
 func TestWinogradAgrees(t *testing.T) {
 	implementations(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for c := 1; c <= 70; c++ {
-			for tiles := 1; tiles <= 9; tiles++ {
-				winogradAgree(t, r, winoMake, tiles, c)
+			for tiles := 1; tiles <= 5; tiles++ {
+				for _, f := range winogradForms {
+					f.agree(t, r, winoMake, tiles, c)
+				}
 			}
 		}
 	})
 }
 
-// winogradWeightAgree compares the packing operations with what their comments say, element by element.
-func winogradWeightAgree(t *testing.T, r *rand.Rand, alloc winoAlloc, cin, cout int) {
-	what := fmt.Sprint(" cin=", cin, " cout=", cout)
-	w := alloc.values(r, 9*cin*cout)
-
-	packed := func(rows, cols int) (pos, panel, length int, writes iter.Seq[int]) {
-		panels := (cols + 31) / 32
-		panel = rows*32 + r.IntN(5)
-		pos = panels*panel + r.IntN(5)
-		return pos, panel, 15*pos + (panels-1)*panel + rows*32, gridIndices([2]int{16, pos}, [2]int{panels, panel}, rows*32)
-	}
-	// define writes G g Gᵀ of the rows×cols kernels g(row, col).
-	define := func(u []float32, pos, panel, rows, cols int, g func(kh, kw, row, col int) float32) {
-		for row := range rows {
-			for col := range (cols + 31) / 32 * 32 {
-				var a [3][4]float32
-				for kw := range 3 {
-					if col < cols {
-						a[kw][0], a[kw][1], a[kw][2], a[kw][3] = winoG(g(0, kw, row, col), g(1, kw, row, col), g(2, kw, row, col))
-					}
+// packs compares the transforms of weights with G g Gᵀ, in float64, of kernels as they are and of those rotated and
+// transposed. Taps lie apart, and calls do 32 input channels each.
+func (f winogradForm) packs(t *testing.T, r *rand.Rand, alloc winoAlloc, cin, cout int) {
+	tap := cin*cout + r.IntN(5)
+	w := alloc.values(r, 8*tap+cin*cout)
+	for _, transposed := range []bool{false, true} {
+		deep, wide, transform := cin, cout, f.weight
+		if transposed {
+			deep, wide, transform = cout, cin, f.weightTransposed
+		}
+		panel := 32*deep + r.IntN(5)
+		pos := (wide+31)/32*panel + r.IntN(5)
+		u := alloc((f.positions()-1)*pos + (wide-1)/32*panel + 32*deep)
+		fill(u, 77)
+		for c0 := 0; c0 < cin; c0 += 32 {
+			at := c0 * 32
+			if transposed {
+				at = c0 / 32 * panel
+			}
+			transform(u[at:], pos, panel, w[c0*cout:], tap, min(32, cin-c0), cout)
+		}
+		for i := range u {
+			p, col, row := i/pos, i%pos/panel*32+i%pos%panel%32, i%pos%panel/32
+			if i%pos >= (wide+31)/32*panel || row >= deep {
+				if u[i] != 77 {
+					t.Fatalf("%s: cin=%d cout=%d transposed=%v: element %d overwritten", f.name, cin, cout, transposed, i)
 				}
-				for i := range 4 {
-					var b [4]float32
-					b[0], b[1], b[2], b[3] = winoG(a[0][i], a[1][i], a[2][i])
-					for j := range 4 {
-						u[(4*i+j)*pos+col/32*panel+row*32+col%32] = b[j]
+				continue
+			}
+			var want float64
+			if col < wide {
+				for k := range 9 {
+					at := k*tap + row*cout + col
+					if transposed {
+						at = (8-k)*tap + col*cout + row
 					}
+					want += f.g[p/(f.side+2)][k/3] * f.g[p%(f.side+2)][k%3] * float64(w[at])
 				}
+			}
+			if math.Abs(float64(u[i])-want) > f.weightError {
+				t.Fatalf("%s: cin=%d cout=%d transposed=%v: position %d, row %d, column %d: got %g, want %g",
+					f.name, cin, cout, transposed, p, row, col, u[i], want)
 			}
 		}
 	}
-
-	pos, panel, length, writes := packed(cin, cout)
-	alloc.agree(t, "WinogradWeight"+what, r, length, writes,
-		func(u []float32) { WinogradWeight(u, pos, panel, w, cin, cout) },
-		func(u []float32) {
-			define(u, pos, panel, cin, cout, func(kh, kw, ci, co int) float32 { return w[((kh*3+kw)*cin+ci)*cout+co] })
-		})
-	pos, panel, length, writes = packed(cout, cin)
-	alloc.agree(t, "WinogradWeightTransposed"+what, r, length, writes,
-		func(u []float32) { WinogradWeightTransposed(u, pos, panel, w, cin, cout) },
-		func(u []float32) {
-			define(u, pos, panel, cout, cin, func(kh, kw, co, ci int) float32 { return w[(((2-kh)*3+2-kw)*cin+ci)*cout+co] })
-		})
 }
 
-// packAgree does the same for PackPanels and PackTransposed.
+// packAgree compares PackPanels and PackTransposed with what their comments say, element by element.
 func packAgree(t *testing.T, r *rand.Rand, alloc winoAlloc, rows, cols int) {
 	what := fmt.Sprint(" rows=", rows, " cols=", cols)
 	aRow := cols + r.IntN(5)
@@ -232,8 +287,12 @@ func TestPackAgrees(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for a := 1; a <= 70; a++ {
 			for _, b := range []int{1, 15, 32, 33} {
-				winogradWeightAgree(t, r, winoMake, a, b)
 				packAgree(t, r, winoMake, a, b)
+				if a%7 == 1 || a%16 == 0 {
+					for _, f := range winogradForms {
+						f.packs(t, r, winoMake, a, b)
+					}
+				}
 			}
 		}
 	})
@@ -242,45 +301,15 @@ func TestPackAgrees(t *testing.T) {
 // TestWinogradChecks holds the wrappers to their duty, for assembly trusts them: the lengths that suffice are taken,
 // and one element less, a negative count or stride and one whose product overflows panic.
 func TestWinogradChecks(t *testing.T) {
-	const tiles, c, pos, tile, row, pix = 3, 5, 20, 6, 50, 6
-	const transformed, pixels, image = 15*pos + 2*tile + c, 5*pix + c, 3*row + 7*pix + c
-	const cin, cout, uPos, panel = 33, 35, 3000, 1200
+	const tiles, c, pos, tile, row, pix = 3, 5, 20, 6, 100, 6
+	const cin, cout, tap, uPos, panel = 33, 35, 1200, 3000, 1200
 	x := make([]float32, 1<<17)
-	operations := map[string]struct {
+	type operation struct {
 		lengths []int // of the slices that s holds
 		numbers []int // counts and strides that n holds
 		run     func(s [][]float32, n []int)
-	}{
-		"Input": {[]int{transformed, image}, []int{pos, tile, row, pix, tiles, c}, func(s [][]float32, n []int) {
-			WinogradInput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
-		}},
-		"Output": {[]int{pixels, pixels, transformed, pixels, pixels, c}, []int{pix, pos, tile, 6, c}, func(s [][]float32, n []int) {
-			WinogradOutput(s[0], s[1], n[0], s[2], n[1], n[2], s[3], s[4], s[5], n[3], n[4])
-		}},
-		"GradOutput": {[]int{transformed, pixels, pixels}, []int{pos, tile, pix, 6, c}, func(s [][]float32, n []int) {
-			WinogradGradOutput(s[0], n[0], n[1], s[1], s[2], n[2], n[3], n[4])
-		}},
-		"GradWeight": {[]int{8*pos + 2*tile + c, transformed}, []int{pos, tile, pos, tile, tiles, c}, func(s [][]float32, n []int) {
-			WinogradGradWeight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
-		}},
-		"Weight": {[]int{15*uPos + panel + 32*cin, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
-			WinogradWeight(s[0], n[0], n[1], s[1], n[2], n[3])
-		}},
-		"WeightTransposed": {[]int{15*uPos + panel + 32*cout, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
-			WinogradWeightTransposed(s[0], n[0], n[1], s[1], n[2], n[3])
-		}},
-		"4Input": {[]int{35*pos + 2*tile + c, 5*100 + 13*pix + c}, []int{pos, tile, 100, pix, tiles, c}, func(s [][]float32, n []int) {
-			Winograd4Input(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
-		}},
-		"4Output": {[]int{3*100 + 11*pix + c, 35*pos + 2*tile + c, 3*100 + 11*pix + c, c}, []int{100, pix, pos, tile, 4, 12, c}, func(s [][]float32, n []int) {
-			Winograd4Output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6])
-		}},
-		"4Weight": {[]int{35*uPos + panel + 32*cin, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
-			Winograd4Weight(s[0], n[0], n[1], s[1], n[2], n[3])
-		}},
-		"4WeightTransposed": {[]int{35*uPos + panel + 32*cout, 9 * cin * cout}, []int{uPos, panel, cin, cout}, func(s [][]float32, n []int) {
-			Winograd4WeightTransposed(s[0], n[0], n[1], s[1], n[2], n[3])
-		}},
+	}
+	operations := map[string]operation{
 		"PackPanels": {[]int{panel + 32*tiles, 2*pix*10 + cout}, []int{panel, 10 * pix, tiles, cout}, func(s [][]float32, n []int) {
 			PackPanels(s[0], n[0], s[1], n[1], n[2], n[3])
 		}},
@@ -288,20 +317,31 @@ func TestWinogradChecks(t *testing.T) {
 			PackTransposed(s[0], n[0], s[1], n[1], n[2], n[3])
 		}},
 	}
-	// A row of residual without the other, and a count that overflows where its own stride is 0, are caught too.
-	for name, f := range map[string]func(){
-		"r0 missing": func() { WinogradOutput(x, x, 1, x, 1, 1, nil, x, nil, 2, 1) },
-		"r1 missing": func() { WinogradOutput(x, x, 1, x, 1, 1, x, nil, nil, 2, 1) },
-		"tiles":      func() { WinogradInput(x, 1, 0, x, 1, 1, math.MaxInt, 1) },
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			f()
-		}()
+	for _, f := range winogradForms {
+		last := f.positions() - 1
+		transformed := last*pos + (tiles-1)*tile + c
+		pixels := (f.side-1)*row + (f.side*tiles-1)*pix + c
+		operations[f.name+"Input"] = operation{[]int{transformed, (f.side+1)*row + (f.side*tiles+1)*pix + c}, []int{pos, tile, row, pix, tiles, c}, func(s [][]float32, n []int) {
+			f.input(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
+		}}
+		operations[f.name+"Output"] = operation{[]int{pixels, transformed, pixels, c}, []int{row, pix, pos, tile, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
+			f.output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6])
+		}}
+		operations[f.name+"Weight"] = operation{[]int{last*uPos + panel + 32*cin, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
+			f.weight(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
+		}}
+		operations[f.name+"WeightTransposed"] = operation{[]int{last*uPos + panel + 32*cout, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
+			f.weightTransposed(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
+		}}
+		if f.gradOutput == nil {
+			continue
+		}
+		operations[f.name+"GradOutput"] = operation{[]int{transformed, pixels}, []int{pos, tile, row, pix, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
+			f.gradOutput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6])
+		}}
+		operations[f.name+"GradWeight"] = operation{[]int{8*pos + 2*tile + c, transformed}, []int{pos, tile, pos, tile, tiles, c}, func(s [][]float32, n []int) {
+			f.gradWeight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
+		}}
 	}
 	for name, op := range operations {
 		panics := func(cut, change, value int) (panicked bool) {
@@ -336,6 +376,26 @@ func TestWinogradChecks(t *testing.T) {
 			}
 		}
 	}
+	for _, f := range winogradForms {
+		for _, rows := range []int{0, f.side + 1} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: %d rows of a tile: no panic", f.name, rows)
+					}
+				}()
+				f.output(x, 4, 1, x, 1, 1, nil, nil, rows, 4, 1)
+			}()
+		}
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a count that overflows, of stride 0: no panic")
+			}
+		}()
+		Winograd2Input(x, 1, 0, x, 1, 1, math.MaxInt, 1)
+	}()
 }
 
 func TestWinogradAllocates(t *testing.T) {
@@ -343,16 +403,16 @@ func TestWinogradAllocates(t *testing.T) {
 	x, y := make([]float32, 1<<16), make([]float32, 1<<16)
 	implementations(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(10, func() {
-			WinogradInput(y, tiles*c, c, x, 6*c, c, tiles, c)
-			WinogradOutput(y, y[2*tiles*c:], c, x, tiles*c, c, y, y[2*tiles*c:], x[:c], 2*tiles, c)
-			WinogradGradOutput(y, tiles*c, c, x, x[2*tiles*c:], c, 2*tiles, c)
-			WinogradGradWeight(y, c*c, c, x, c*c, c, c, c)
-			WinogradWeight(y, c*c, c*c, x, c, c)
-			WinogradWeightTransposed(y, c*c, c*c, x, c, c)
-			Winograd4Input(y, tiles*c, c, x, 10*c, c, tiles, c)
-			Winograd4Output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], 4, 4*tiles, c)
-			Winograd4Weight(y, c*c, c*c, x, c, c)
-			Winograd4WeightTransposed(y, c*c, c*c, x, c, c)
+			for _, f := range winogradForms {
+				f.input(y, tiles*c, c, x, 10*c, c, tiles, c)
+				f.output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], 2, 2*tiles, c)
+				if f.gradOutput != nil {
+					f.gradOutput(y, tiles*c, c, x, 4*tiles*c, c, 2, 2*tiles, c)
+					f.gradWeight(y, c*c, c, x, c*c, c, c, c)
+				}
+				f.weight(y, c*c, c*c, x, c*c, c, c)
+				f.weightTransposed(y, c*c, c*c, x, c*c, c, c)
+			}
 			PackPanels(y, c*c, x, c, c, c)
 			PackTransposed(y, c*c, x, c, c, c)
 		}); n != 0 {

@@ -9,7 +9,7 @@ import (
 // input carries the two columns that a tile shares with the one before, already multiplied by Bᵀ from the left, so a
 // tile loads 8 values and not 16.
 func input(w width) {
-	function("winogradInput", w, "is winogradInputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int")
+	function("winograd2Input", w, "is winograd2InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int")
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
 		x, row, pix := pointer("x", offset), stride("xRow"), stride("xPix")
 		row3 := times3(row)
@@ -60,8 +60,8 @@ func input(w width) {
 }
 
 func output(w width) {
-	function("winogradOutput", w, "is winogradOutputGo with nil for what is empty.",
-		"y0, y1 *float32, yPix int, m *float32, mPos, mTile int, r0, r1, start *float32, cols, c int")
+	function("winograd2Output", w, "is winograd2OutputGo with nil for what is empty.",
+		"y *float32, yRow, yPix int, m *float32, mPos, mTile int, residual, start *float32, rows, cols, c int")
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
 		// Without a start −0 is added, for x + (−0) is x even where x is −0.
 		bias := w.broadcast(minusZero())
@@ -74,8 +74,8 @@ func output(w width) {
 		m, pos, n := pointer("m", offset), stride("mPos"), count("cols")
 		pos3 := times3(pos)
 		px := newPixels(offset, "yPix")
-		y0, r0 := pointer("y0", nil), pointer("r0", nil)
-		y1, r1 := pointer("y1", nil), pointer("r1", nil)
+		y0, y1 := twoRows("y", "yRow")
+		r0, r1 := twoRows("residual", "yRow")
 		Label("tile" + suffix)
 		px.pair()
 		// Aᵀ M, row by row of M: p = (m0 + m1) + m2 and q = (m1 − m2) − m3.
@@ -136,6 +136,19 @@ func (px pixels) outputs(l lanes, y, r reg.GPVirtual, a []reg.VecVirtual, left r
 	Label("end" + suffix)
 }
 
+// twoRows returns the first two rows of an image; the second is nil if the argument rows is 1, or the image is nil.
+func twoRows(image, row string) (y0, y1 reg.GPVirtual) {
+	y0, zero := pointer(image, nil), GP64()
+	y1 = stride(row)
+	ADDQ(y0, y1)
+	XORQ(zero, zero)
+	TESTQ(y0, y0)
+	CMOVQEQ(y0, y1)
+	CMPQ(count("rows"), Imm(1))
+	CMOVQEQ(zero, y1)
+	return y0, y1
+}
+
 // pixels is the place in image rows of the pixel pair that a tile stands for.
 type pixels struct {
 	first, second, stride reg.GPVirtual // in bytes from the row's start
@@ -153,13 +166,13 @@ func (px pixels) even(row reg.GPVirtual) Mem { return Mem{Base: row, Index: px.f
 func (px pixels) odd(row reg.GPVirtual) Mem  { return Mem{Base: row, Index: px.second, Scale: 1} }
 
 func gradOutput(w width) {
-	function("winogradGradOutput", w, "is winogradGradOutputGo with nil for what is empty.",
-		"d *float32, dPos, dTile int, dy0, dy1 *float32, dyPix, cols, c int")
+	function("winograd2GradOutput", w, "is winograd2GradOutputGo.",
+		"d *float32, dPos, dTile int, dy *float32, dyRow, dyPix, rows, cols, c int")
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
 		d, pos, tile, n := pointer("d", offset), stride("dPos"), stride("dTile"), count("cols")
 		pos3 := times3(pos)
 		px := newPixels(offset, "dyPix")
-		dy0, dy1 := pointer("dy0", nil), pointer("dy1", nil)
+		dy0, dy1 := twoRows("dy", "dyRow")
 		Label("tile" + suffix)
 		px.pair()
 		// y[row][column] of the tile, zero where the image ends.

@@ -7,7 +7,7 @@ import (
 )
 
 func gradWeight(w width) {
-	function("winogradGradWeight", w, "is winogradGradWeightGo.",
+	function("winograd2GradWeight", w, "is winograd2GradWeightGo.",
 		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int")
 	h := w.broadcast(half())
 	tap, pos := stride("dwTap"), stride("mPos")
@@ -76,7 +76,7 @@ func gradWeight(w width) {
 }
 
 func kernels(w width) {
-	function("winogradKernels", w, "is winogradKernelsGo with first added to w.", kernelArguments)
+	function("winograd2Kernels", w, "is winograd2KernelsGo with first added to w.", kernelArguments)
 	h := w.broadcast(half())
 	eachKernel(w, func(l lanes, g, o grid) {
 		cols := [3][4]reg.VecVirtual{}
