@@ -101,6 +101,34 @@ func TestInpaint(t *testing.T) {
 	}
 }
 
+// TestInpaintNoisesAgain follows one jump of RePaint with known noise and nothing held: from x_5, DDIM leads to x_4, and
+// two steps of noise from there to x_6.
+func TestInpaintNoisesAgain(t *testing.T) {
+	schedule := Linear(6, 0.1, 0.3)
+	s := Sampler{Schedule: schedule, Rule: DDIM{}, Noise: func(t int, z tensor.Tensor) {
+		for i := range z.Data {
+			z.Data[i] = float32(t) / 10
+		}
+	}}
+	p := Inpainting{Known: tensor.New(1, 1, 1, 1), Mask: tensor.New(1, 1, 1, 1), Resamplings: 2, Jump: 2}
+	want := math.NaN()
+	for time, state := range s.Inpaint(dummy{}, tensor.From([]float32{0.7}, 1, 1, 1, 1), p, 0) {
+		x, x0 := float64(state.X.Data[0]), float64(state.X0.Data[0])
+		if time == 6 && !math.IsNaN(want) {
+			near(t, "x_6 again", x, want, 1e-6)
+			return
+		}
+		if time == 5 {
+			eps := (x - schedule.Signal(5)*x0) / schedule.Noise(5)
+			want = schedule.Signal(4)*x0 + schedule.Noise(4)*eps
+			for up := 5; up <= 6; up++ {
+				want = math.Sqrt(1-schedule.Beta[up])*want + math.Sqrt(schedule.Beta[up])*float64(up)/10
+			}
+		}
+	}
+	t.Error("t = 6 is not visited twice")
+}
+
 func TestInpaintErrors(t *testing.T) {
 	s := Sampler{Schedule: Linear(6, 0.1, 0.3), Rule: DDIM{}}
 	known, mask := images(1, 2, 2, 3), tensor.New(1, 2, 2, 1)

@@ -85,6 +85,13 @@ func TestBoundOrderAndSummary(t *testing.T) {
 	near(t, "steps", sum, mean, 1e-12)
 	near(t, "L_T", b.Steps[25].Mean(), b.Prior.Mean(), 1e-12)
 	near(t, "L_0", b.Steps[0].Mean(), b.Distortion.Mean(), 1e-12)
+	var small BoundSummary // whose σ_1 the decoder has with both fixed variances
+	s.Rule = Ancestral{FixedSmall}
+	small.Add(s.Bound(dummy{}, x0, 7))
+	near(t, "L_0 with a fixed small variance", small.Distortion.Mean(), b.Distortion.Mean(), 1e-12)
+	if small.Rate.Mean() == b.Rate.Mean() {
+		t.Error("the variance makes no difference to the rate")
+	}
 	if !math.IsInf((Estimate{}).StdErr(), 1) {
 		t.Error("an estimate without values has a finite error")
 	}

@@ -61,6 +61,40 @@ func TestNoiseDependsOnVisit(t *testing.T) {
 	}
 }
 
+// TestChurn checks the level that churn raises x to, with how much noise, and where it does nothing.
+func TestChurn(t *testing.T) {
+	levels := Linear(1000, 1e-4, 0.02)
+	s := Sampler{Schedule: levels.Strided(200, 400, 600, 800), Noise: func(_ int, z tensor.Tensor) { z.Data[0] = 1 }}
+	sigma := s.Schedule.Sigma(2)
+	up := levels.nearest(sigma * 1.25) // churn 1 in 4 steps
+	raised, signal := levels.Sigma(up), levels.Signal(up)
+	for name, c := range map[string]struct {
+		rule  Heun
+		noise float64 // 0: no churn
+	}{
+		"plain":     {Heun{Churn: 1}, 1},
+		"inflated":  {Heun{Churn: 1, ChurnNoise: 1.5}, 1.5},
+		"in range":  {Heun{Churn: 1, ChurnMin: sigma / 2, ChurnMax: sigma * 2}, 1},
+		"below min": {Heun{Churn: 1, ChurnMin: sigma * 2}, 0},
+		"above max": {Heun{Churn: 1, ChurnMax: sigma / 2}, 0},
+		"off":       {Heun{}, 0},
+		"too small": {Heun{Churn: 1e-9}, 0},
+	} {
+		c.rule.Levels = levels
+		w := s.walk(dummy{}, tensor.From([]float32{0.4}, 1, 1, 1, 1), 0)
+		c.rule.churn(w, 2)
+		want, at := 0.4, s.Schedule.Time[2]+1
+		if c.noise > 0 {
+			want = signal * (0.4/s.Schedule.Signal(2) + c.noise*math.Sqrt(raised*raised-sigma*sigma))
+			at = up
+		}
+		near(t, name+": x", float64(w.x.Data[0]), want, 1e-6)
+		if l := w.at(2); l.s.Time[l.t] != at-1 {
+			t.Errorf("%s: the network sees time %d, want %d", name, l.s.Time[l.t], at-1)
+		}
+	}
+}
+
 // wide is a network with 2C output channels: ε = x/2 and a variance value of mix.
 type wide struct{ mix float32 }
 

@@ -143,6 +143,9 @@ func TestEndingAt(t *testing.T) {
 		t.Errorf("ᾱ = %v", end.AlphaBar)
 	}
 	near(t, "β_1", end.Beta[1], 1-s.AlphaBar[3]/s.AlphaBar[1], 1e-15)
+	if again := end.Strided(2); again.AlphaBar[0] != s.AlphaBar[1] {
+		t.Errorf("striding moves the end to ᾱ = %g", again.AlphaBar[0])
+	}
 	if strided := s.Strided(3, 6); strided.AlphaBar[0] != 1 {
 		t.Error("EndingAt changed the schedule it was called on")
 	}

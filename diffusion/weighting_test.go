@@ -1,6 +1,7 @@
 package diffusion
 
 import (
+	"fmt"
 	"math"
 	"testing"
 )
@@ -45,7 +46,7 @@ func TestTimes(t *testing.T) {
 		"uniform": {Uniform(T), even}, "stratified": {Stratified(T), even},
 		"second moment, begun": {begun.Times(), even}, "second moment": {filled.Times(), rising},
 	} {
-		count, weights := make([]float64, T+1), 0.0
+		count, weights := make([]float64, T+1), make([]float64, T+1)
 		for i := range n {
 			u := (float64(i) + 0.5) / n
 			place, total := i%10, 10
@@ -54,14 +55,14 @@ func TestTimes(t *testing.T) {
 			}
 			time, weight := c.times(u, place, total)
 			count[time]++
-			weights += weight / n
+			weights[time] += weight
 		}
 		for time := 1; time <= T; time++ {
 			if got := count[time] / n; math.Abs(got-c.share(time)) > 2.0/n {
 				t.Errorf("%s: t = %d has share %.5f, want %.5f", name, time, got, c.share(time))
 			}
+			near(t, fmt.Sprintf("%s: weight of all draws of t = %d", name, time), weights[time]/n, 1.0/T, 1e-3)
 		}
-		near(t, name+": mean weight", weights, 1, 1e-3)
 	}
 	for _, times := range []Times{Uniform(T), Stratified(T), filled.Times()} {
 		for _, u := range []float64{0, math.Nextafter(1, 0)} {
