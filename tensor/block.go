@@ -68,15 +68,15 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
 	d := b.window().dims("NormSiLUConvGrad", dy, x, b.W)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	b.activation(&s, stats)
-	b.channelGrads(dst, dy)
-	if !dst.W.Empty() {
-		d.weightGrad(dst.W, &s, dy)
-	}
 	sums := takeWork(2 * d.n * d.cin)
 	clear(sums)
+	b.channelGrads(dst, dy)
 	if f := d.winograd(); f != nil {
-		b.winogradNormGrad(f, dst, &s, stats, dy, sums)
+		b.winogradGrad(f, dst, &s, stats, dy, sums)
 	} else {
+		if !dst.W.Empty() {
+			d.directWeightGrad(dst.W, &s, dy)
+		}
 		b.directNormGrad(dst, &s, stats, dy, sums)
 	}
 	b.paramGrads(dst.Gamma, dst.Beta, stats, sums)
@@ -101,29 +101,31 @@ func (b Block) channelGrads(dst BlockGrad, dy Tensor) {
 	giveWork(part)
 }
 
-// winogradNormGrad carries dy back through convolution, activation and norm, a group of images at a time.
-func (b Block) winogradNormGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+// winogradGrad adds the weight gradient, and carries dy back through convolution, activation and norm.
+func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
 	n, h, w, cin := s.x.Dims4()
-	t := f.tiling(n, h, w, dy.Shape[3], cin)
+	t := f.tiling(n, h, w, dy.Shape[3], cin) // of the input gradient: a convolution of dy
 	u := f.packGrad(b.W)
 	defer giveWork(u)
 	size := h * w * cin
 	grads := source{x: dy}
-	group := t.group()
-	panels := (cin + panelWidth - 1) / panelWidth
-	par.For((n+group-1)/group, func(i int, mem *par.Scratch) {
-		n0, n1 := i*group, min((i+1)*group, n)
+	back := func(n0, n1 int, mem *par.Scratch) {
 		da := mem.Floats((n1 - n0) * size)
-		t.run(tiledPiece{n0, n1, 0, t.th, 0, panels}, &grads, u, mem, func(k int) target {
+		t.run(tiledPiece{n0, n1, 0, t.th, 0, (cin + panelWidth - 1) / panelWidth}, &grads, u, mem, func(k int) target {
 			return target{y: da[(k-n0)*size:][:size]}
 		})
 		for k := n0; k < n1; k++ {
-			b.imageGrad(dst, s, stats, da[(k-n0)*size:][:size], k, sums, mem)
+			mem.Within(func() { b.imageGrad(dst, s, stats, da[(k-n0)*size:][:size], k, sums, mem) })
 		}
-	})
+	}
+	if dst.W.Empty() {
+		t.eachGroup(back)
+		return
+	}
+	f.addWeightGrad(dst.W, s, dy, back)
 }
 
-// directNormGrad is winogradNormGrad with the direct form: the gradient of the activation goes through memory.
+// directNormGrad carries dy back with the direct form: the gradient of the activation goes through memory.
 func (b Block) directNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
 	d := b.window().dims("NormSiLUConvGrad", dy, s.x, b.W)
 	size := perImage(s.x)

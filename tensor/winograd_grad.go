@@ -12,26 +12,36 @@ import (
 // transformed is how much memory the transformed tiles of one step may take, in floats: a part of the L3 cache.
 const transformed = 2 << 20
 
-// addWeightGrad adds dw [3 3 Cin Cout] for the images that s makes.
-func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor) {
+// addWeightGrad adds dw [3 3 Cin Cout] for the images that s makes. With it goes what else has to be done for every
+// image: also, which may be nil, is called once for each group of images, while these are in the cache.
+func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cout := dy.Dims4()
 	t := f.tiling(n, h, w, s.x.Shape[3], cout)
 	chunks := (n + gradChunk - 1) / gradChunk
-	if f.positions*t.cin*t.cout <= smallGrad && chunks > 1 {
-		t.gradByChunk(dw, s, dy, chunks)
+	if f.positions*t.cin*t.cout <= smallGrad && chunks >= fewPieces/2 {
+		t.gradByChunk(dw, s, dy, chunks, also)
 		return
 	}
 	for k := range chunks {
 		t.gradByPosition(dw, s, dy, k*gradChunk, min((k+1)*gradChunk, n))
 	}
+	if also != nil {
+		t.eachGroup(also)
+	}
+}
+
+// eachGroup calls f for all images, as many at a time as fill a block of tiles.
+func (t tiling) eachGroup(f func(n0, n1 int, mem *par.Scratch)) {
+	group := t.group()
+	par.For((t.n+group-1)/group, func(i int, mem *par.Scratch) { f(i*group, min((i+1)*group, t.n), mem) })
 }
 
 // smallGrad is the size, in floats, up to which a transformed weight gradient stays in the L2 cache of the worker that
 // sums it.
 const smallGrad = 1 << 17
 
-// gradByChunk has each chunk of images summed by one worker: for small gradients of large images.
-func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int) {
+// gradByChunk has each chunk of images summed by one worker: for small gradients of many images.
+func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int, also func(n0, n1 int, mem *par.Scratch)) {
 	size := len(dw.Data)
 	part := takeWork(min(chunks, partialChunks) * size)
 	defer giveWork(part)
@@ -40,7 +50,7 @@ func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int) {
 		par.For(count, func(k int, mem *par.Scratch) {
 			n0 := (first + k) * gradChunk
 			sum := mem.Floats(t.positions * t.cin * t.cout)
-			t.gradChunk(sum, s, dy, n0, min(n0+gradChunk, t.n), mem)
+			t.gradChunk(sum, s, dy, n0, min(n0+gradChunk, t.n), mem, also)
 			dst := part[k*size:][:size]
 			clear(dst)
 			t.transformGrad(dst, sum, 0, t.cin)
@@ -49,8 +59,8 @@ func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int) {
 	}
 }
 
-// gradChunk computes the transformed weight gradient of images n0…n1 into sum [16 Cin Cout].
-func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *par.Scratch) {
+// gradChunk computes the transformed weight gradient of images n0…n1 into sum [positions Cin Cout].
+func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *par.Scratch, also func(n0, n1 int, mem *par.Scratch)) {
 	group := t.group()
 	block := t.blockRows()
 	tiles := block * t.tw * group
@@ -73,6 +83,9 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh)
 			}
 			fresh = false
+		}
+		if also != nil {
+			mem.Within(func() { also(n, n+images, mem) })
 		}
 	}
 }

@@ -83,6 +83,31 @@ func TestScratchSlicesAreDisjoint(t *testing.T) {
 	}
 }
 
+func TestScratchWithin(t *testing.T) {
+	var s Scratch
+	loop := func() {
+		s.reset()
+		kept := s.Floats(1000)
+		kept[999] = 7
+		for range 5 {
+			s.Within(func() {
+				x := s.Floats(70000)
+				x[0], x[69999] = 1, 1
+			})
+		}
+		if kept[999] != 7 {
+			t.Fatal("memory within overlaps memory around")
+		}
+	}
+	loop()
+	if got := testing.AllocsPerRun(5, loop); got != 0 {
+		t.Errorf("steady use allocates %v times", got)
+	}
+	if len(s.block) > 2*71008 {
+		t.Errorf("holds %d floats for a need of 71008", len(s.block))
+	}
+}
+
 func TestPoison(t *testing.T) {
 	Poison = true
 	defer func() { Poison = false }()

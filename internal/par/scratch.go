@@ -24,7 +24,8 @@ func Fill(x []float32) {
 type Scratch struct {
 	block []float32 // the current block; earlier, smaller ones are kept alive by whoever holds slices of them
 	used  int       // floats of block in use
-	want  int       // floats the current piece has asked for, in blocks of any size
+	held  int       // floats the current piece holds, in blocks of any size
+	want  int       // the most it has held
 }
 
 // align is the alignment of scratch memory in floats: 64 bytes, a cache line and an AVX-512 register.
@@ -33,7 +34,8 @@ const align = 16
 // Floats returns n floats with undefined contents, starting on a cache line of the block.
 func (s *Scratch) Floats(n int) []float32 {
 	room := (n + align - 1) / align * align
-	s.want += room
+	s.held += room
+	s.want = max(s.want, s.held)
 	if s.used+room > len(s.block) {
 		s.block = make([]float32, max(room, 2*len(s.block), 1<<14))
 		s.used = 0
@@ -44,12 +46,23 @@ func (s *Scratch) Floats(n int) []float32 {
 	return x
 }
 
+// Within calls f and takes back what f asked for, so that a loop in one piece can use the same memory again. It keeps
+// what f took in a new block, where that became necessary, until the piece returns.
+func (s *Scratch) Within(f func()) {
+	size, used, held := len(s.block), s.used, s.held
+	f()
+	s.held = held
+	if len(s.block) == size { // blocks only ever grow: it is the same one
+		s.used = used
+	}
+}
+
 // reset takes back everything. If the last piece needed more than one block, the next gets one that holds it all.
 func (s *Scratch) reset() {
 	if s.want > len(s.block) {
 		s.block = make([]float32, s.want)
 	}
-	s.used, s.want = 0, 0
+	s.used, s.held, s.want = 0, 0, 0
 }
 
 // idle holds the scratch memories no worker is using.
