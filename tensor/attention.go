@@ -34,6 +34,9 @@ func Attention(y, q, k, v Tensor, heads int) {
 // with dS = P∘(dP − rowsum(P∘dP))/√D and dP = dy·vᵀ, dq += dS·k, dk += dSᵀ·q.
 func AttentionGrad(dq, dk, dv, q, k, v, dy Tensor, heads int) {
 	a := attentionDims("AttentionGrad", heads, dy, q, k, v)
+	for _, d := range []Tensor{dq, dk, dv} {
+		checkOptional("AttentionGrad", d, q.Shape...)
+	}
 	kt, vt := takeWork(a.n*a.heads*a.panelT), takeWork(a.n*a.heads*a.panelT)
 	defer func() { giveWork(kt); giveWork(vt) }()
 	a.packHeads(kt, k)

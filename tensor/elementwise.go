@@ -90,6 +90,9 @@ func ScaleShift(y, x, e Tensor) {
 func ScaleShiftGrad(dx, de, x, e, dy Tensor) {
 	sameShape("ScaleShiftGrad", dy, x)
 	n, _, _, c := x.Dims4()
+	checkShape("ScaleShiftGrad", e, n, 2*c)
+	checkOptional("ScaleShiftGrad: dx", dx, x.Shape...)
+	checkOptional("ScaleShiftGrad: de", de, n, 2*c)
 	size := perImage(x)
 	par.For(n, func(i int, mem *par.Scratch) {
 		xi, dyi := x.Data[i*size:][:size], dy.Data[i*size:][:size]

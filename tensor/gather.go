@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
@@ -23,6 +24,15 @@ func Concat(y, a, b Tensor) {
 // ConcatGrad adds the gradients of Concat: each operand's share of dy's channels, the first ca of which are a's. With
 // add false a destination is overwritten instead.
 func ConcatGrad(da Tensor, addA bool, db Tensor, addB bool, dy Tensor, ca int) {
+	last := len(dy.Shape) - 1
+	if c := dy.Shape[last]; ca < 0 || ca > c {
+		panic(fmt.Sprintf("tensor: ConcatGrad: got %d channels of the first operand, want 0…%d", ca, c))
+	}
+	shape := slices.Clone(dy.Shape)
+	shape[last] = ca
+	checkOptional("ConcatGrad: da", da, shape...)
+	shape[last] = dy.Shape[last] - ca
+	checkOptional("ConcatGrad: db", db, shape...)
 	takeChannels(da, addA, dy, 0)
 	takeChannels(db, addB, dy, ca)
 }
@@ -55,7 +65,7 @@ func concatDims(op string, y, a, b Tensor) (rows, ca, cb int) {
 		ok = a.Shape[i] == y.Shape[i] && b.Shape[i] == y.Shape[i]
 	}
 	if !ok {
-		panic(fmt.Sprintf("tensor: %s: got shapes %v and %v for a result of %v", op, a.Shape, b.Shape, y.Shape))
+		panic(fmt.Sprintf("tensor: %s: got shapes %v and %v, want parts of the result's %v", op, a.Shape, b.Shape, y.Shape))
 	}
 	return y.Shape[0], a.Shape[last], b.Shape[last]
 }
@@ -98,12 +108,8 @@ func UpsampleGrad(dx, dy Tensor) {
 
 // Embed copies rows of a table: y[n] = table[ids[n]]. table [K C], y [N C]. It panics if an id is outside 0…K−1.
 func Embed(y, table Tensor, ids []int) {
-	k, c := table.Dims2()
-	checkShape("Embed", y, len(ids), c)
+	c := embedDims("Embed", y, table, ids)
 	for n, id := range ids {
-		if id < 0 || id >= k {
-			panic(fmt.Sprintf("tensor: Embed: got id %d, want 0…%d", id, k-1))
-		}
 		copy(y.Data[n*c:][:c], table.Data[id*c:])
 	}
 }
@@ -113,8 +119,20 @@ func EmbedGrad(dtable, dy Tensor, ids []int) {
 	if dtable.Empty() {
 		return
 	}
-	_, c := dtable.Dims2()
+	c := embedDims("EmbedGrad", dy, dtable, ids)
 	for n, id := range ids {
 		simd.Axpy(dtable.Data[id*c:][:c], 1, dy.Data[n*c:][:c])
 	}
+}
+
+// embedDims checks the shapes of Embed and its ids, and returns the length of a row.
+func embedDims(op string, y, table Tensor, ids []int) int {
+	k, c := table.Dims2()
+	checkShape(op, y, len(ids), c)
+	for _, id := range ids {
+		if id < 0 || id >= k {
+			panic(fmt.Sprintf("tensor: %s: got id %d, want 0…%d", op, id, k-1))
+		}
+	}
+	return c
 }

@@ -20,6 +20,9 @@ func Linear(y, x, w, b Tensor, packs *Packs) {
 // false. The sums over rows run over gradChunk images at a time, in order.
 func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor) {
 	rows, in, out := linearDims("LinearGrad", dy, x, w, Tensor{})
+	checkOptional("LinearGrad: dx", dx, x.Shape...)
+	checkOptional("LinearGrad: dw", dw, in, out)
+	checkOptional("LinearGrad: db", db, out)
 	if !dx.Empty() {
 		wt := takeWork(panelSize(out, in))
 		packTransposed(wt, w.Data, in, out)
@@ -49,11 +52,9 @@ func linearDims(op string, y, x, w, b Tensor) (rows, in, out int) {
 	in, out = w.Dims2()
 	last := len(x.Shape) - 1
 	if last < 1 || x.Shape[last] != in || len(y.Shape) != last+1 || y.Shape[last] != out || len(y.Data)*in != len(x.Data)*out {
-		panic(fmt.Sprintf("tensor: %s: got x %v, y %v for weights %v", op, x.Shape, y.Shape, w.Shape))
+		panic(fmt.Sprintf("tensor: %s: got x %v and y %v, want [… %d] and [… %d] for weights %v", op, x.Shape, y.Shape, in, out, w.Shape))
 	}
-	if !b.Empty() {
-		checkShape(op+": bias", b, out)
-	}
+	checkOptional(op+": bias", b, out)
 	return len(x.Data) / max(in, 1), in, out
 }
 

@@ -50,7 +50,13 @@ func GroupNorm(y, stats, x Tensor, m Norm) {
 
 // GroupNormGrad adds the gradients of GroupNorm, dx being overwritten instead if add is false.
 func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m Norm) {
+	sameShape("GroupNormGrad", dy, x)
 	n, _, _, c := x.Dims4()
+	m.check("GroupNormGrad", c)
+	checkShape("GroupNormGrad: stats", stats, m.StatsShape(n)...)
+	checkOptional("GroupNormGrad: dx", dx, x.Shape...)
+	checkOptional("GroupNormGrad: dgamma", dgamma, c)
+	checkOptional("GroupNormGrad: dbeta", dbeta, c)
 	size := perImage(x)
 	sums := takeWork(2 * n * c)
 	clear(sums)
@@ -141,18 +147,17 @@ func (m Norm) backward(dx Tensor, add bool, i int, du, x, st []float32, s channe
 
 // paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums holds each image's channelSums.
 func (m Norm) paramGrads(dgamma, dbeta, stats Tensor, sums []float32) {
-	if dgamma.Empty() {
-		return
-	}
 	c := len(m.Gamma.Data)
 	width := c / m.Groups
 	for i := range stats.Shape[0] {
 		st := m.stats(stats, i)
 		du, dux := sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]
-		for j := range c {
+		if !dbeta.Empty() {
+			simd.Axpy(dbeta.Data, 1, du)
+		}
+		for j := 0; j < c && !dgamma.Empty(); j++ {
 			mean, r := st[j/width*2], st[j/width*2+1]
 			dgamma.Data[j] += (dux[j] - mean*du[j]) * r
-			dbeta.Data[j] += du[j]
 		}
 	}
 }

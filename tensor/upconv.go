@@ -17,6 +17,7 @@ import (
 // x [N H W Cin], w [3 3 Cin Cout], b [Cout] or empty, y [N 2H 2W Cout]. packs may be nil.
 func UpConv(y, x, w, b Tensor, packs *Packs) {
 	d := upDims("UpConv", y, x, w)
+	checkOptional("UpConv: bias", b, d.cout)
 	wp, done := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
 		k := takeWork(4 * d.size)
 		d.foldKernels(k, w.Data)
@@ -56,6 +57,9 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 // UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false.
 func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor) {
 	d := upDims("UpConvGrad", dy, x, w)
+	checkOptional("UpConvGrad: dx", dx, x.Shape...)
+	checkOptional("UpConvGrad: dw", dw, w.Shape...)
+	checkOptional("UpConvGrad: db", db, d.cout)
 	if !dx.Empty() {
 		d.inputGrad(dx, add, w, dy)
 	}

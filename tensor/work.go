@@ -96,6 +96,13 @@ func sameShape(op string, y Tensor, xs ...Tensor) {
 	}
 }
 
+// checkOptional panics unless x is empty or has the shape want.
+func checkOptional(op string, x Tensor, want ...int) {
+	if !x.Empty() {
+		checkShape(op, x, want...)
+	}
+}
+
 // perImage returns the number of elements in one image of x, whose first dimension counts images.
 func perImage(x Tensor) int {
 	if len(x.Shape) == 0 || x.Shape[0] == 0 {

@@ -1,0 +1,291 @@
+package tensor_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"ddpm/tensor"
+)
+
+// layer is an operation in the form all layers have, so that what must hold for each is written once: per-image
+// shapes of inputs and result, and shapes of parameters.
+type layer struct {
+	name   string
+	inputs [][]int
+	result []int
+	params [][]int
+
+	forward func(y Tensor, in, p []Tensor)
+	// grad writes the gradients of the inputs, adding if add, and adds those of the parameters.
+	grad func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor)
+}
+
+func convLayer(h, w, cin, cout, kernel int, v tensor.Window, method string) layer {
+	oh, ow := v.Out(h, w, kernel, kernel)
+	return layer{
+		name:   fmt.Sprintf("Conv2D %d×%dx%d→%d kernel %d stride %d %s", h, w, cin, cout, kernel, v.Stride, method),
+		inputs: [][]int{{h, w, cin}}, result: []int{oh, ow, cout}, params: [][]int{{kernel, kernel, cin, cout}, {cout}},
+		forward: func(y Tensor, in, p []Tensor) { tensor.Conv2D(y, in[0], p[0], p[1], v, nil) },
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+			tensor.Conv2DGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, v)
+		},
+	}
+}
+
+func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
+	block := func(in, p []Tensor) (tensor.Block, Tensor) {
+		b := tensor.Block{
+			Norm: tensor.Norm{Gamma: p[2], Beta: p[3], Groups: cin / 4, Eps: 1e-5},
+			W:    p[0], B: p[1], PerImage: in[1], Residual: in[2], Method: m,
+		}
+		return b, undefined(b.StatsShape(in[0].Shape[0])...)
+	}
+	return layer{
+		name:   fmt.Sprintf("NormSiLUConv %d×%dx%d→%d %s", h, w, cin, cout, method),
+		inputs: [][]int{{h, w, cin}, {cout}, {h, w, cout}}, result: []int{h, w, cout},
+		params: [][]int{{3, 3, cin, cout}, {cout}, {cin}, {cin}},
+		forward: func(y Tensor, in, p []Tensor) {
+			b, stats := block(in, p)
+			tensor.NormSiLUConv(y, stats, in[0], b, nil)
+		},
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+			b, stats := block(in, p)
+			tensor.NormSiLUConv(undefined(dy.Shape...), stats, in[0], b, nil)
+			if !add {
+				clear(din[1].Data)
+				clear(din[2].Data)
+			}
+			tensor.NormSiLUConvGrad(tensor.BlockGrad{
+				X: din[0], AddX: add, W: dp[0], B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
+			}, stats, in[0], dy, b)
+			tensor.Accumulate(din[2], dy)
+		},
+	}
+}
+
+func layers() []layer {
+	all := []layer{
+		{
+			name: "Linear 5→33", inputs: [][]int{{5}}, result: []int{33}, params: [][]int{{5, 33}, {33}},
+			forward: linear, grad: linearGrad,
+		},
+		{
+			name: "Linear 9×96→64", inputs: [][]int{{9, 96}}, result: []int{9, 64}, params: [][]int{{96, 64}, {64}},
+			forward: linear, grad: linearGrad,
+		},
+		{
+			name: "UpConv 7×5x33→64", inputs: [][]int{{7, 5, 33}}, result: []int{14, 10, 64}, params: [][]int{{3, 3, 33, 64}, {64}},
+			forward: upConv, grad: upConvGrad,
+		},
+		{
+			name: "UpConv 9×3x3→5", inputs: [][]int{{9, 3, 3}}, result: []int{18, 6, 5}, params: [][]int{{3, 3, 3, 5}, {5}},
+			forward: upConv, grad: upConvGrad,
+		},
+		{
+			name: "Attention 70×3·11", inputs: [][]int{{70, 33}, {70, 33}, {70, 33}}, result: []int{70, 33},
+			forward: func(y Tensor, in, _ []Tensor) { tensor.Attention(y, in[0], in[1], in[2], 3) },
+			grad: func(din []Tensor, add bool, _ []Tensor, in, _ []Tensor, dy Tensor) {
+				for _, d := range din {
+					if !add {
+						clear(d.Data)
+					}
+				}
+				tensor.AttentionGrad(din[0], din[1], din[2], in[0], in[1], in[2], dy, 3)
+			},
+		},
+		{
+			name: "GroupNorm 5×7x32", inputs: [][]int{{5, 7, 32}}, result: []int{5, 7, 32}, params: [][]int{{32}, {32}},
+			forward: func(y Tensor, in, p []Tensor) {
+				m := tensor.Norm{Gamma: p[0], Beta: p[1], Groups: 8, Eps: 1e-5}
+				tensor.GroupNorm(y, undefined(m.StatsShape(y.Shape[0])...), in[0], m)
+			},
+			grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+				m := tensor.Norm{Gamma: p[0], Beta: p[1], Groups: 8, Eps: 1e-5}
+				stats := undefined(m.StatsShape(dy.Shape[0])...)
+				tensor.GroupNorm(undefined(dy.Shape...), stats, in[0], m)
+				tensor.GroupNormGrad(din[0], add, dp[0], dp[1], stats, in[0], dy, m)
+			},
+		},
+		convLayer(9, 7, 5, 33, 1, tensor.Window{Stride: 1}, ""),
+		convLayer(8, 7, 33, 5, 3, tensor.Half3, ""),
+		convLayer(6, 8, 32, 32, 3, tensor.HalfEnd3, ""),
+	}
+	for _, m := range methods[1:] { // Auto is one of the others
+		v := tensor.Same3
+		v.Method = m.method
+		for _, s := range [][4]int{{7, 7, 32, 33}, {2, 2, 96, 64}, {11, 20, 1, 64}} {
+			all = append(all, convLayer(s[0], s[1], s[2], s[3], 3, v, m.name))
+		}
+		for _, s := range [][4]int{{7, 7, 32, 64}, {3, 2, 96, 32}, {19, 9, 8, 3}} {
+			all = append(all, blockLayer(s[0], s[1], s[2], s[3], m.method, m.name))
+		}
+	}
+	return all
+}
+
+func linear(y Tensor, in, p []Tensor) { tensor.Linear(y, in[0], p[0], p[1], nil) }
+
+func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy)
+}
+
+func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], nil) }
+
+func upConvGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy)
+}
+
+// run is all that a layer computes on a batch.
+type run struct {
+	y       Tensor
+	din, dp []Tensor
+}
+
+// data returns random inputs for n images, parameters, and a gradient of the result.
+func (l layer) data(n int) (in, p []Tensor, dy Tensor) {
+	for i, s := range l.inputs {
+		in = append(in, random(uint64(i), append([]int{n}, s...)...))
+	}
+	for i, s := range l.params {
+		p = append(p, random(uint64(100+i), s...))
+	}
+	return in, p, random(200, append([]int{n}, l.result...)...)
+}
+
+// run computes everything for images n0…n1 of a batch. The gradients of the parameters are added to dp.
+func (l layer) run(in, p []Tensor, dy Tensor, n0, n1 int, dp []Tensor) run {
+	r := run{y: undefined(append([]int{n1 - n0}, l.result...)...), dp: dp}
+	part := make([]Tensor, len(in))
+	for i, x := range in {
+		part[i] = images(x, n0, n1)
+		r.din = append(r.din, undefined(part[i].Shape...))
+	}
+	l.forward(r.y, part, p)
+	l.grad(r.din, false, dp, part, p, images(dy, n0, n1))
+	return r
+}
+
+// zeros returns gradients for the parameters.
+func (l layer) zeros() (dp []Tensor) {
+	for _, s := range l.params {
+		dp = append(dp, tensor.New(s...))
+	}
+	return dp
+}
+
+// The same bits on any number of processors: for one image, where the work is cut finer, and for several chunks.
+func TestProcessorsDoNotMatter(t *testing.T) {
+	for _, l := range layers() {
+		for _, n := range []int{1, 19} {
+			in, p, dy := l.data(n)
+			var want run
+			for _, procs := range []int{1, 2, 3, 8} {
+				old := runtime.GOMAXPROCS(procs)
+				got := l.run(in, p, dy, 0, n, l.zeros())
+				runtime.GOMAXPROCS(old)
+				if procs == 1 {
+					want = got
+				}
+				what := func(name string) string {
+					return fmt.Sprintf("%s, %d images, %d processors: %s", l.name, n, procs, name)
+				}
+				identical(t, what("y"), got.y.Data, want.y.Data)
+				for i := range in {
+					identical(t, what(fmt.Sprint("gradient of input ", i)), got.din[i].Data, want.din[i].Data)
+				}
+				for i := range p {
+					identical(t, what(fmt.Sprint("gradient of parameter ", i)), got.dp[i].Data, want.dp[i].Data)
+				}
+			}
+		}
+	}
+}
+
+// An image's result and gradient are its own, whatever batch it comes in and wherever it stands there.
+func TestBatchDoesNotMatter(t *testing.T) {
+	const n = 33
+	for _, l := range layers() {
+		in, p, dy := l.data(n)
+		want := l.run(in, p, dy, 0, n, l.zeros())
+		for _, part := range [][2]int{{0, 1}, {32, 33}, {7, 12}, {16, 32}, {1, 17}} {
+			got := l.run(in, p, dy, part[0], part[1], l.zeros())
+			what := func(name string) string { return fmt.Sprintf("%s, images %v: %s", l.name, part, name) }
+			identical(t, what("y"), got.y.Data, images(want.y, part[0], part[1]).Data)
+			for i := range in {
+				identical(t, what(fmt.Sprint("gradient of input ", i)), got.din[i].Data, images(want.din[i], part[0], part[1]).Data)
+			}
+		}
+	}
+}
+
+// A batch may be computed in parts of a multiple of 16 images, one after the other, for the same parameter gradients:
+// what accumulates them over several passes, or over several machines in order, relies on it.
+func TestPartsOfABatchAdd(t *testing.T) {
+	const n = 48
+	for _, l := range layers() {
+		in, p, dy := l.data(n)
+		want := l.run(in, p, dy, 0, n, l.zeros())
+		for _, cut := range []int{16, 32} {
+			dp := l.zeros()
+			l.run(in, p, dy, 0, cut, dp)
+			l.run(in, p, dy, cut, n, dp)
+			for i := range p {
+				identical(t, fmt.Sprintf("%s, %d+%d images: gradient of parameter %d", l.name, cut, n-cut, i), dp[i].Data, want.dp[i].Data)
+			}
+		}
+	}
+}
+
+// Empty gradients are skipped, and what remains has the same bits.
+func TestUnwantedGradients(t *testing.T) {
+	const n = 17
+	for _, l := range layers() {
+		in, p, dy := l.data(n)
+		want := l.run(in, p, dy, 0, n, l.zeros())
+		none := make([]Tensor, len(p))
+		got := l.run(in, p, dy, 0, n, none)
+		for i := range in {
+			identical(t, fmt.Sprintf("%s: gradient of input %d alone", l.name, i), got.din[i].Data, want.din[i].Data)
+		}
+		for i := range p {
+			only := make([]Tensor, len(p))
+			only[i] = tensor.New(p[i].Shape...)
+			din := make([]Tensor, len(in))
+			if len(in) > 1 { // a block's embedding and residual, which grad clears
+				for k := range din {
+					din[k] = undefined(in[k].Shape...)
+				}
+			}
+			l.grad(din, false, only, in, p, dy)
+			identical(t, fmt.Sprintf("%s: gradient of parameter %d alone", l.name, i), only[i].Data, want.dp[i].Data)
+		}
+	}
+}
+
+// Callers on several goroutines share the workers and their memory, not results.
+func TestConcurrentCalls(t *testing.T) {
+	const n = 17
+	for i, l := range layers() {
+		if i%3 > 0 { // one of each kind
+			continue
+		}
+		in, p, dy := l.data(n)
+		want := l.run(in, p, dy, 0, n, l.zeros())
+		done := make(chan run)
+		const callers = 3
+		for range callers {
+			go func() { done <- l.run(in, p, dy, 0, n, l.zeros()) }()
+		}
+		for range callers {
+			got := <-done
+			identical(t, l.name+": y", got.y.Data, want.y.Data)
+			for i := range in {
+				identical(t, l.name+": dx", got.din[i].Data, want.din[i].Data)
+			}
+			for i := range p {
+				identical(t, l.name+": dp", got.dp[i].Data, want.dp[i].Data)
+			}
+		}
+	}
+}
