@@ -122,7 +122,7 @@ func (s Sampler) Inpaint(net Denoiser, xT tensor.Tensor, p Inpainting, first uin
 // hold replaces the known parts of x_t by draws of q(x_t | x_0 = Known).
 func (w *walk) hold(p Inpainting, t int) {
 	known := p.Known
-	if t > 0 {
+	if w.Schedule.AlphaBar[t] < 1 {
 		combine(w.spare.Data, w.Schedule.Signal(t), p.Known.Data, w.Schedule.Noise(t), w.noise(t).Data)
 		known = w.spare
 	}

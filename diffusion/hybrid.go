@@ -26,7 +26,6 @@ func (o Objective) hybrid(tp *autograd.Tape, out *autograd.Var, x0, xt, target t
 		panic(fmt.Sprintf("diffusion: Loss: got %d output channels for images of %d, want twice as many for a learned variance", pixels.width, pixels.channels))
 	}
 	placed := tp.Temp(out.Shape...)
-	value := 0.0
 	double := make([]float64, len(weights))
 	perImage(target, func(n int, want []float32) {
 		simple, bits := 0.0, 0.0
@@ -45,9 +44,12 @@ func (o Objective) hybrid(tp *autograd.Tape, out *autograd.Var, x0, xt, target t
 		}
 		size := float64(len(want))
 		images[n].Loss, images[n].Bits = simple/size, bits/size
-		value += weights[n] * (simple + o.Bound*float64(o.Schedule.T())*bits) / size
 		double[n] = 2 * weights[n]
 	})
+	value := 0.0
+	for n, image := range images {
+		value += weights[n] * (image.Loss + o.Bound*float64(o.Schedule.T())*image.Bits)
+	}
 	loss, _ := tp.MSE(out, placed, double)
 	loss.Data[0] = float32(value / float64(len(weights)))
 	return loss

@@ -115,7 +115,7 @@ func TestHybridOfParts(t *testing.T) {
 	bound := Sampler{Schedule: s, Rule: Ancestral{LearnedRange}}
 	term := o.varianceTerm(7)
 	w := bound.walk(twin(), x0, 0)
-	w.noiseImages(x0, 7)
+	s.QSample(w.x, x0, w.noise(7), []int{7, 7, 7, 7})
 	w.predict(7)
 	want, got := 0.0, 0.0
 	for i := range 3 {

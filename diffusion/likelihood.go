@@ -5,7 +5,6 @@ import (
 	"iter"
 	"math"
 
-	"ddpm/internal/rng"
 	"ddpm/tensor"
 )
 
@@ -33,7 +32,7 @@ func (s Sampler) Bound(net Denoiser, x0 tensor.Tensor, first uint64) iter.Seq2[i
 			return
 		}
 		for t := s.Schedule.T(); t >= 1; t-- {
-			w.noiseImages(x0, t)
+			combine(w.x.Data, s.Schedule.Signal(t), x0.Data, s.Schedule.Noise(t), w.noise(t).Data)
 			w.predict(t)
 			if rule.Variance == LearnedRange && !w.out.learned() {
 				panic("diffusion: Bound: got a network without variance channels, want 2C output channels for LearnedRange")
@@ -44,15 +43,6 @@ func (s Sampler) Bound(net Denoiser, x0 tensor.Tensor, first uint64) iter.Seq2[i
 			}
 		}
 	}
-}
-
-// noiseImages sets x to a draw of q(x_t | x_0).
-func (w *walk) noiseImages(x0 tensor.Tensor, t int) {
-	perImage(w.z, func(i int, z []float32) {
-		stream := rng.New(w.Seed, rng.Noise, w.first+uint64(i), uint32(t))
-		stream.Normal(z)
-	})
-	combine(w.x.Data, w.Schedule.Signal(t), x0.Data, w.Schedule.Noise(t), w.z.Data)
 }
 
 // prior returns L_T of an image: ½·(ᾱ_T·x_0² + (1-ᾱ_T) - 1 - ln(1-ᾱ_T)) on average.

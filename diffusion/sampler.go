@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"ddpm/autograd"
+	"ddpm/internal/par"
 	"ddpm/internal/rng"
 	"ddpm/tensor"
 )
@@ -187,11 +188,11 @@ func (w *walk) noise(t int) tensor.Tensor {
 	return w.z
 }
 
-// perImage calls f with each image of x [N …].
+// perImage calls f with each image of x [N …], on all processors: f must not touch what it does for another image.
 func perImage(x tensor.Tensor, f func(i int, image []float32)) {
 	n := x.Shape[0]
-	for i := range n {
+	par.For(n, func(i int, _ *par.Scratch) {
 		d := len(x.Data) / n
 		f(i, x.Data[i*d:(i+1)*d])
-	}
+	})
 }
