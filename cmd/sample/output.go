@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ddpm/cmd/internal/model"
+	"ddpm/data"
+	"ddpm/diffusion"
+	"ddpm/tensor"
+)
+
+// output is where images go.
+type output struct {
+	*drawing
+	grid      tensor.Tensor // the images of the grid
+	animation data.Animation
+	frames    map[int]bool // times at which the animation gets a frame
+}
+
+const (
+	mostInGrid      = 400 // images; -dir takes any number
+	mostInAnimation = 25
+	frames          = 60
+	gap             = 2 // pixels between images
+)
+
+// newOutput makes the directories, so that a long drawing does not fail at its end.
+func (d *drawing) newOutput() (*output, error) {
+	o := &output{drawing: d, frames: map[int]bool{0: true}}
+	for _, dir := range []string{filepath.Dir(d.out), filepath.Dir(d.gif), d.dir} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return nil, fmt.Errorf("cannot write to %s: %w; name another place", dir, err)
+		}
+	}
+	T := d.sampler.Schedule.T()
+	for k := range frames {
+		o.frames[T-k*T/frames] = true
+	}
+	return o, nil
+}
+
+// frame adds to the animation what the first images look like at time t.
+func (o *output) frame(t int, s diffusion.State) {
+	if o.gif == "" || !o.frames[t] {
+		return
+	}
+	n := min(s.X.Shape[0], mostInAnimation)
+	scale := o.magnification(n, 320)
+	o.animation.Add(data.Beside(8, data.Grid(firstOf(s.X, n), o.columns(n), scale, gap), data.Grid(firstOf(s.X0, n), o.columns(n), scale, gap)))
+}
+
+// add takes the images numbered from first.
+func (o *output) add(first int, x tensor.Tensor) error {
+	n, h, w, c := x.Dims4()
+	if room := mostInGrid - first; o.out != "" && room > 0 {
+		kept := firstOf(x, min(n, room))
+		o.grid.Data = slices.Concat(o.grid.Data, kept.Data)
+		o.grid.Shape = []int{first + kept.Shape[0], h, w, c}
+	}
+	if o.dir == "" {
+		return nil
+	}
+	for i := range n {
+		m := data.Image(tensor.From(x.Data[i*h*w*c:(i+1)*h*w*c], h, w, c))
+		if err := o.write(filepath.Join(o.dir, fmt.Sprintf("%05d.png", first+i)), m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close writes what is of all images.
+func (o *output) close() error {
+	if o.out != "" {
+		n := o.grid.Shape[0]
+		if err := o.write(o.out, data.Grid(o.grid, o.columns(n), o.magnification(n, 640), gap)); err != nil {
+			return err
+		}
+		of := ""
+		if n < o.n {
+			of = fmt.Sprintf(", with the first %d images", n)
+		}
+		fmt.Printf("Wrote %s%s.\n", o.out, of)
+	}
+	if o.gif != "" {
+		if err := o.animation.WriteFile(o.gif); err != nil {
+			return fmt.Errorf("cannot write %s: %w; name another place with -gif", o.gif, err)
+		}
+		fmt.Printf("Wrote %s.\n", o.gif)
+	}
+	if o.dir != "" {
+		fmt.Printf("Wrote %d pictures to %s.\n", o.n, o.dir)
+	}
+	return nil
+}
+
+func (o *output) write(path string, m image.Image) error {
+	if err := data.WritePNG(path, m); err != nil {
+		return fmt.Errorf("cannot write %s: %w; name another place", path, err)
+	}
+	return nil
+}
+
+// columns returns the width of a grid of n images: a column for each class, or 0 for about a square.
+func (o *output) columns(n int) int {
+	if k := o.source.classes(); o.class < 0 && k > 1 && k <= 32 && n > k {
+		return k
+	}
+	return 0
+}
+
+// magnification returns the size of a pixel in a grid of n images: -scale, or what fills width.
+func (o *output) magnification(n, width int) int {
+	if o.scale > 0 {
+		return o.scale
+	}
+	return model.Scale(o.source.net.Config.SampleSize, n, width)
+}
+
+// firstOf returns the first n images of x.
+func firstOf(x tensor.Tensor, n int) tensor.Tensor {
+	all, h, w, c := x.Dims4()
+	return tensor.From(x.Data[:len(x.Data)/all*n], n, h, w, c)
+}

@@ -1,0 +1,44 @@
+package main
+
+// defaultPreset is what train does when it is asked for nothing.
+const defaultPreset = "digits"
+
+// dataPreset is the preset for data that none was made for.
+const dataPreset = "mnist"
+
+// presets are bundles of defaults, which flags override. All of them follow the paper where they can: linear schedule,
+// T = 1000, a network that predicts ε, L_simple, Adam, gradients clipped to norm 1, samples from averaged weights. What
+// departs from it are the sizes, and the learning rates of the small networks.
+var presets = map[string]settings{
+	"tiny": {
+		Data: "digits", Side: 8, Colours: 1,
+		Channels: ints{32, 64}, Layers: 1, Attention: bools{false, true}, Groups: 8,
+		Steps: 1000, Batch: 128, LR: 1e-3, Warmup: 100, EMA: floats{0.99}, SaveEvery: 500, SampleEvery: 250,
+	},
+	"digits": {
+		Data: "digits", Side: 8, Colours: 1,
+		Channels: ints{32, 64}, Layers: 2, Attention: bools{false, true}, Groups: 8,
+		Steps: 3000, Batch: 128, LR: 1e-3, Warmup: 100, EMA: floats{0.995}, SaveEvery: 500, SampleEvery: 500,
+	},
+	"mnist": {
+		Data: "mnist", Side: 28, Colours: 1,
+		Channels: ints{32, 64, 128}, Layers: 2, Attention: bools{false, false, true}, Groups: 8,
+		Steps: 2000, Batch: 128, LR: 1e-3, Warmup: 100, EMA: floats{0.995}, SaveEvery: 200, SampleEvery: 200,
+	},
+	// The paper's network and recipe for CIFAR-10 (§4, appendix B), whose batch of 128 is computed in parts of 16.
+	"cifar10": {
+		Data: "", Side: 32, Colours: 3,
+		Channels: ints{128, 256, 256, 256}, Layers: 2, Attention: bools{false, true, false, false}, Groups: 32, Dropout: 0.1,
+		Steps: 800_000, Batch: 128, Accumulate: 8, LR: 2e-4, Warmup: 5000, EMA: floats{0.9999}, Flip: true, SaveEvery: 500, SampleEvery: 500,
+	},
+}
+
+// preset returns the settings of a preset.
+func preset(name string) (settings, bool) {
+	s, ok := presets[name]
+	s.Preset = name
+	s.Accumulate = max(s.Accumulate, 1)
+	s.Clip, s.LabelDrop = 1, 0.1
+	s.Convolution, s.Log, s.Keep = "auto", "text", 3
+	return s, ok
+}
