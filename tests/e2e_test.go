@@ -28,15 +28,13 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if builtBinaries {
-		if dir, err := binaries(); err == nil {
-			os.RemoveAll(dir)
-		}
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
 
-var builtBinaries bool
+var built string // the directory of the commands, once there is one
 
 // binaries builds the commands and returns their directory.
 var binaries = sync.OnceValues(func() (string, error) {
