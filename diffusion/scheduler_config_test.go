@@ -160,7 +160,13 @@ func TestConfigTimes(t *testing.T) {
 			t.Errorf("times %v are accepted", times)
 		}
 	}
-	clip := 10.0 // a log-SNR above all of them
+	clip := -3.0
+	solver.LambdaMinClipped, solver.TimestepSpacing = &clip, "trailing"
+	times, err := solver.Times(1)
+	if s := Linear(1000, 1e-4, 0.02); err != nil || s.LogSNR(times[0]) < clip || s.LogSNR(times[0]+1) >= clip {
+		t.Errorf("times %v do not start where the log-SNR is %g, error %v", times, clip, err)
+	}
+	clip = 10.0 // above all of them
 	solver.LambdaMinClipped = &clip
 	if _, err := solver.Times(1); err == nil {
 		t.Error("no time is left, and one step is accepted")
