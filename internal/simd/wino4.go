@@ -119,6 +119,82 @@ func wino4A(m0, m1, m2, m3, m4, m5 float32) [4]float32 {
 	}
 }
 
+// Winograd4GradOutput is Winograd2GradOutput for 4×4 tiles: D = A dY Aᵀ, where element (r, s) of tile t is
+// dy[r*dyRow + (4t+s)*dyPix + ch], position i = 6·row + column goes to d[i*dPos + t*dTile + ch] and rows is 1 to 4.
+func Winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+	if checkWinogradGradOutput("Winograd4GradOutput", 4, d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c) {
+		return
+	}
+	winograd4GradOutput(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+}
+
+func winograd4GradOutputGo(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+	for t := range (cols + 3) / 4 {
+		for ch := range c {
+			var a [4][6]float32 // a[s] is column s of A dY
+			for s := range min(4, cols-4*t) {
+				var y [4]float32
+				for r := range rows {
+					y[r] = dy[r*dyRow+(4*t+s)*dyPix+ch]
+				}
+				a[s] = wino4GradA(y[0], y[1], y[2], y[3])
+			}
+			for r := range 6 {
+				for s, e := range wino4GradA(a[0][r], a[1][r], a[2][r], a[3][r]) {
+					d[(6*r+s)*dPos+t*dTile+ch] = e
+				}
+			}
+		}
+	}
+}
+
+// wino4GradA returns Ay.
+func wino4GradA(y0, y1, y2, y3 float32) [6]float32 {
+	ea, oa := y0+float32(wino4A2*y2), y1+float32(wino4A2*y3)
+	eb, ob := y0+float32(wino4B2*y2), y1+float32(wino4B2*y3)
+	return [6]float32{
+		y0,
+		ea + float32(wino4PointA*oa), ea - float32(wino4PointA*oa),
+		eb + float32(wino4PointB*ob), eb - float32(wino4PointB*ob),
+		y3,
+	}
+}
+
+// Winograd4GradWeight is Winograd2GradWeight for 36 positions: dw += Gᵀ M G.
+func Winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+	if checkWinogradGradWeight("Winograd4GradWeight", 4, dw, dwTap, dwRow, m, mPos, mRow, rows, cols) {
+		return
+	}
+	winograd4GradWeight(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+}
+
+func winograd4GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+	for row := range rows {
+		for col := range cols {
+			var a [6][3]float32 // a[s] is column s of Gᵀ M
+			for s := range 6 {
+				p := m[s*mPos+row*mRow+col:]
+				a[s] = wino4GradG(p[0], p[6*mPos], p[12*mPos], p[18*mPos], p[24*mPos], p[30*mPos])
+			}
+			for r := range 3 {
+				for s, e := range wino4GradG(a[0][r], a[1][r], a[2][r], a[3][r], a[4][r], a[5][r]) {
+					dw[(3*r+s)*dwTap+row*dwRow+col] += e
+				}
+			}
+		}
+	}
+}
+
+// wino4GradG returns Gᵀm.
+func wino4GradG(m0, m1, m2, m3, m4, m5 float32) [3]float32 {
+	s1, f1, s2, f2 := m1+m2, m1-m2, m3+m4, m3-m4
+	return [3]float32{
+		float32(1/(wino4A2*wino4B2)*m0) + float32(1/wino4M*s1) + float32(1/wino4N*s2),
+		float32(wino4PointA/wino4M*f1) + float32(wino4PointB/wino4N*f2),
+		m5 + float32(wino4A2/wino4M*s1) + float32(wino4B2/wino4N*s2),
+	}
+}
+
 // winograd4KernelsGo is winograd2KernelsGo for F(4×4, 3×3).
 func winograd4KernelsGo(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
 	for row := range rows {

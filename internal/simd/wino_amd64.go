@@ -79,6 +79,28 @@ func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, 
 	}
 }
 
+func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+	switch {
+	case useAVX512:
+		winograd4GradOutputAVX512(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c, &wino4Coefficients)
+	case useAVX2:
+		winograd4GradOutputAVX2(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c, &wino4Coefficients)
+	default:
+		winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+	}
+}
+
+func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+	switch {
+	case useAVX512:
+		winograd4GradWeightAVX512(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, &wino4Coefficients)
+	case useAVX2:
+		winograd4GradWeightAVX2(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, &wino4Coefficients)
+	default:
+		winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+	}
+}
+
 func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
 	switch {
 	case useAVX512:

@@ -49,7 +49,7 @@ func BenchmarkWinograd(b *testing.B) {
 func BenchmarkWinograd4(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	alloc := winoAlloc(winoMake)
-	for _, s := range []struct{ c, tiles int }{{32, 7}, {64, 4}, {128, 8}, {256, 2}} {
+	for _, s := range []struct{ c, tiles int }{{32, 7}, {64, 4}, {128, 2}, {128, 8}, {256, 4}} {
 		c, tiles := s.c, s.tiles
 		name := fmt.Sprintf("c=%d/tiles=%d", c, tiles)
 		pos := tiles*c + 16
@@ -61,6 +61,9 @@ func BenchmarkWinograd4(b *testing.B) {
 		})
 		benchmarkBytes(b, "Output/"+name, 52*tiles*c, func() {
 			Winograd4Output(y, 4*tiles*c, c, v, pos, c, nil, start, 4, 4*tiles, c)
+		})
+		benchmarkBytes(b, "GradOutput/"+name, 52*tiles*c, func() {
+			Winograd4GradOutput(v, pos, c, y, 4*tiles*c, c, 4, 4*tiles, c)
 		})
 	}
 }
@@ -79,6 +82,7 @@ func BenchmarkWinogradWeights(b *testing.B) {
 		benchmarkBytes(b, "Weight4/"+name, 45*c*c, func() { Winograd4Weight(u4, pos, 32*c, w, c*c, c, c) })
 		benchmarkBytes(b, "Weight4Transposed/"+name, 45*c*c, func() { Winograd4WeightTransposed(u4, pos, 32*c, w, c*c, c, c) })
 		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { Winograd2GradWeight(w, c*c, c, u, pos, c, c, c) })
+		benchmarkBytes(b, "GradWeight4/"+name, 54*c*c, func() { Winograd4GradWeight(w, c*c, c, u4, pos, c, c, c) })
 		benchmarkBytes(b, "PackPanels/"+name, 2*c*c, func() { PackPanels(u, 32*c, a, c, c, c) })
 		benchmarkBytes(b, "PackTransposed/"+name, 2*c*c, func() { PackTransposed(u, 32*c, a, c, c, c) })
 	}

@@ -30,6 +30,14 @@ func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, 
 	winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
 }
 
+func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+	winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+}
+
+func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+	winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+}
+
 func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
 	winograd4KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
 }

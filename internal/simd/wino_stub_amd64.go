@@ -44,6 +44,16 @@ func winograd4InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int,
 //go:noescape
 func winograd4OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[13]float32)
 
+// winograd4GradOutputAVX512 is winograd4GradOutputGo.
+//
+//go:noescape
+func winograd4GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int, k *[13]float32)
+
+// winograd4GradWeightAVX512 is winograd4GradWeightGo.
+//
+//go:noescape
+func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[13]float32)
+
 // winograd4KernelsAVX512 is winograd4KernelsGo with first added to w.
 //
 //go:noescape
@@ -88,6 +98,16 @@ func winograd4InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, x
 //
 //go:noescape
 func winograd4OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[13]float32)
+
+// winograd4GradOutputAVX2 is winograd4GradOutputGo.
+//
+//go:noescape
+func winograd4GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int, k *[13]float32)
+
+// winograd4GradWeightAVX2 is winograd4GradWeightGo.
+//
+//go:noescape
+func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[13]float32)
 
 // winograd4KernelsAVX2 is winograd4KernelsGo with first added to w.
 //

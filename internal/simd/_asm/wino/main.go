@@ -20,6 +20,8 @@ func main() {
 		transpose(w)
 		input4(w)
 		output4(w)
+		gradOutput4(w)
+		gradWeight4(w)
 		kernels4(w)
 	}
 	Generate()

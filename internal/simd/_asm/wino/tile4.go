@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -253,4 +255,126 @@ func kernels4(w width) {
 			transform(v, func(j int, v reg.VecVirtual) { VMOVUPS(v, o.six(i, j)) })
 		}
 	}, taps)
+}
+
+// gradOutput4 multiplies the columns of a tile by A, then the rows of what that leaves.
+func gradOutput4(w width) {
+	function("winograd4GradOutput", w, "is winograd4GradOutputGo.",
+		"d *float32, dPos, dTile int, dy *float32, dyRow, dyPix, rows, cols, c int, k *[13]float32")
+	k := coefficients(w, 0, 4)
+	columns := w.bank(6 * 4)
+	// transform hands the six rows of Ay to put, in order; it overwrites y.
+	transform := func(y []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
+		a, b, a2, b2 := k[0], k[1], k[2], k[3]
+		e, o := w.plusProduct(y[0], a2, y[2]), w.plusProduct(y[1], a2, y[3])
+		put(0, y[0])
+		put(1, w.plusProduct(e, a, o))
+		VFNMADD231PS(o, a, e)
+		put(2, e)
+		e, o = y[0], y[1]
+		if columns.held != nil {
+			e = w.vector()
+			VMOVAPS(y[0], e)
+		}
+		VFMADD231PS(y[2], b2, e)
+		VFMADD231PS(y[3], b2, o)
+		put(3, w.plusProduct(e, b, o))
+		VFNMADD231PS(o, b, e)
+		put(4, e)
+		put(5, y[3])
+	}
+	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+		d, pos, n, rows := pointer("d", offset), stride("dPos"), count("cols"), count("rows")
+		pos3 := times3(pos)
+		dy, row, pix, tile := pointer("dy", offset), stride("dyRow"), stride("dyPix"), stride("dTile")
+		row3 := times3(row)
+		Label("tile" + suffix)
+		for s := range 4 {
+			y := w.vectors(4)
+			for _, v := range y {
+				w.zero(v)
+			}
+			loaded := fmt.Sprint("loaded", s, suffix)
+			if s > 0 {
+				CMPQ(n, Imm(uint64(s)))
+				JLE(LabelRef(loaded))
+			}
+			for r, v := range y {
+				if r > 0 {
+					CMPQ(rows, Imm(uint64(r)))
+					JE(LabelRef(loaded))
+				}
+				l.load(at(dy, row, row3, r), v)
+			}
+			Label(loaded)
+			ADDQ(pix, dy)
+			transform(y, func(r int, v reg.VecVirtual) { columns.put(4*r+s, v) })
+		}
+		g := taps(d, pos, pos3)
+		for r := range 6 {
+			y := w.vectors(4)
+			for s := range y {
+				y[s] = columns.take(4*r + s)
+			}
+			transform(y, func(s int, v reg.VecVirtual) { l.store(v, g.six(r, s)) })
+		}
+		ADDQ(tile, d)
+		SUBQ(Imm(4), n)
+		JG(LabelRef("tile" + suffix))
+	})
+}
+
+// gradWeight4 multiplies the columns of M by Gᵀ, then the rows of what that leaves.
+func gradWeight4(w width) {
+	function("winograd4GradWeight", w, "is winograd4GradWeightGo.",
+		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, k *[13]float32")
+	k := coefficients(w, 6, 7)
+	columns := w.bank(3 * 6)
+	// transform returns the three rows of Gᵀm; it overwrites m.
+	transform := func(m []reg.VecVirtual) [3]reg.VecVirtual {
+		s1, f1, f2 := w.sum(m[1], m[2]), m[1], m[3]
+		VSUBPS(m[2], m[1], f1)
+		s2 := m[2]
+		VADDPS(m[4], m[3], s2)
+		VSUBPS(m[4], m[3], f2)
+		VMULPS(k[0], m[0], m[0])
+		VFMADD231PS(k[1], s1, m[0])
+		VFMADD231PS(k[4], s2, m[0])
+		VMULPS(k[2], f1, f1)
+		VFMADD231PS(k[5], f2, f1)
+		VFMADD231PS(k[3], s1, m[5])
+		VFMADD231PS(k[6], s2, m[5])
+		return [3]reg.VecVirtual{m[0], f1, m[5]}
+	}
+	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual) {
+		base := GP64()
+		MOVQ(m, base)
+		for col := range 6 {
+			d := w.vectors(6)
+			row := GP64()
+			MOVQ(base, row)
+			for r, v := range d {
+				l.load(Mem{Base: row}, v)
+				if r < 5 {
+					LEAQ(Mem{Base: row, Index: pos3, Scale: 2}, row)
+				}
+			}
+			ADDQ(pos, base)
+			for r, v := range transform(d) {
+				columns.put(6*r+col, v)
+			}
+		}
+		g := taps(dw, tap, tap3)
+		for r := range 3 {
+			d := w.vectors(6)
+			for col := range d {
+				d[col] = columns.take(6*r + col)
+			}
+			g.enter(r)
+			for kw, v := range transform(d) {
+				l.add(g.at(kw), v)
+				l.store(v, g.at(kw))
+			}
+		}
+	})
 }

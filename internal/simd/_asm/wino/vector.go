@@ -33,13 +33,7 @@ func (w width) vectors(n int) []reg.VecVirtual {
 	return v
 }
 
-func (w width) zero(v reg.VecVirtual) {
-	if w.lanes == 16 {
-		VPXORD(v, v, v)
-	} else {
-		VXORPS(v, v, v)
-	}
-}
+func (w width) zero(v reg.VecVirtual) { VXORPS(v, v, v) }
 
 func (w width) broadcast(m Mem) reg.VecVirtual {
 	v := w.vector()
@@ -117,6 +111,40 @@ func (w width) first(n reg.GPVirtual) lanes {
 	NEGQ(neg)
 	VMOVDQU(Mem{Base: start, Index: neg, Scale: 4, Disp: w.bytes()}, m)
 	return lanes{w, m}
+}
+
+// bank keeps n vectors from the first to the second pass of a two-dimensional transform: in registers where there are
+// 32 of them, else in a piece of stack that stays in L1.
+type bank struct {
+	width
+	held  []reg.VecVirtual
+	stack reg.GPVirtual
+}
+
+func (w width) bank(n int) bank {
+	if w.lanes == 16 {
+		return bank{w, make([]reg.VecVirtual, n), nil}
+	}
+	return bank{w, nil, scratch(w, n)}
+}
+
+// put keeps v as vector i; the register is the bank's from now on.
+func (b bank) put(i int, v reg.VecVirtual) {
+	if b.held != nil {
+		b.held[i] = v
+		return
+	}
+	VMOVAPS(v, b.slot(b.stack, i))
+}
+
+// take returns vector i in a register that may be overwritten.
+func (b bank) take(i int) reg.VecVirtual {
+	if b.held != nil {
+		return b.held[i]
+	}
+	v := b.vector()
+	VMOVAPS(b.slot(b.stack, i), v)
+	return v
 }
 
 // constant returns a function for the named table of words, which is written at its first use.

@@ -10,12 +10,7 @@ func gradWeight(w width) {
 	function("winograd2GradWeight", w, "is winograd2GradWeightGo.",
 		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int")
 	h := w.broadcast(half())
-	tap, pos := stride("dwTap"), stride("mPos")
-	tap3, pos3 := times3(tap), times3(pos)
-	// Rows outside, columns inside, so that both matrices are read in order. The arguments dw, m and rows move along.
-	Label("row")
-	dw, m := pointer("dw", nil), pointer("m", nil)
-	vectors(w, "cols", func(l lanes, _ string) {
+	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual) {
 		// column loads column k of M and multiplies it by Gᵀ.
 		column := func(k int) (a []reg.VecVirtual) {
 			a = w.vectors(3)
@@ -61,7 +56,17 @@ func gradWeight(w width) {
 			VSUBPS(a3[r], a2[r], a2[r])
 		}
 		store(2, a2)
-	}, dw, m)
+	})
+}
+
+// eachRow emits a loop over rows and columns of a weight gradient, columns inside, so that both matrices are read in
+// order: body with the addresses of tap 0 and position 0 and their strides. The arguments dw, m and rows move along.
+func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual)) {
+	tap, pos := stride("dwTap"), stride("mPos")
+	tap3, pos3 := times3(tap), times3(pos)
+	Label("row")
+	dw, m := pointer("dw", nil), pointer("m", nil)
+	vectors(w, "cols", func(l lanes, _ string) { body(l, dw, tap, tap3, m, pos, pos3) }, dw, m)
 	for _, s := range []struct{ arg, by string }{{"dw", "dwRow"}, {"m", "mRow"}} {
 		p, by := pointer(s.arg, nil), stride(s.by)
 		ADDQ(by, p)
