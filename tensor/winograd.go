@@ -37,7 +37,10 @@ var (
 		2, 16, winoForm2, simd.Winograd2Input, simd.Winograd2Output,
 		simd.Winograd2GradOutput, simd.Winograd2GradWeight, simd.Winograd2Weight, simd.Winograd2WeightTransposed,
 	}
-	winograd4 = winograd2
+	winograd4 = winograd{
+		4, 36, winoForm4, simd.Winograd4Input, simd.Winograd4Output,
+		simd.Winograd4GradOutput, simd.Winograd4GradWeight, simd.Winograd4Weight, simd.Winograd4WeightTransposed,
+	}
 )
 
 // winograd returns the form that d is computed in, nil for the direct one: a decision by the shape of one image
