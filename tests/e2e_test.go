@@ -43,12 +43,21 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
+	lookAtSources()
 	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "ddpm/cmd/train", "ddpm/cmd/sample").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
 	}
 	return dir, err
 })
+
+// lookAtSources lists the directories that the commands are built from, which makes go test run these tests again when a
+// file there has changed: it knows what a test imports and opens, not what it has built.
+func lookAtSources() {
+	for _, dir := range []string{"cmd", "data", "checkpoint", "diffusion", "layers", "autograd", "optim", "tensor", "internal"} {
+		filepath.WalkDir(filepath.Join("..", dir), func(string, os.DirEntry, error) error { return nil })
+	}
+}
 
 // call is a command that has ended.
 type call struct {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"ddpm/checkpoint"
 )
 
 // everything random there is: the order of images, t, ε, dropout, flips, dropped labels.
@@ -23,6 +25,18 @@ func TestResumeIsExact(t *testing.T) {
 	succeed(t, dir, "train", "-resume", "-out", "twice", "-steps", "20")
 	require.Equal(t, numbers(t, dir, "once", 20), numbers(t, dir, "twice", 20))
 	require.Len(t, readMetrics(t, filepath.Join(dir, "twice", "metrics.jsonl")), 20)
+}
+
+// TestCheckpointsHoldTheWholeState looks for every kind of number that training goes on from.
+func TestCheckpointsHoldTheWholeState(t *testing.T) {
+	dir := t.TempDir()
+	succeed(t, dir, "train", with(everything, "-steps", "1", "-out", "run")...)
+	r, err := checkpoint.Open(filepath.Join(dir, "run", "step-00000001", "train_state.safetensors"))
+	require.NoError(t, err)
+	defer r.Close()
+	for _, kind := range []string{"weights/", "adam.m/", "adam.v/", "ema.1/"} {
+		require.Contains(t, r.Names(), kind+"conv_in.weight")
+	}
 }
 
 // TestTimeLimitOnlyStops holds that -for changes nothing but the end.
