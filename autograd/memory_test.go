@@ -1,0 +1,75 @@
+package autograd_test
+
+import (
+	"math"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ddpm/autograd"
+	"ddpm/layers"
+)
+
+// mnist is a network like the one for 28×28 digits, with a batch for it.
+func mnist(t *testing.T) (net *layers.UNet, x, target *autograd.Var, times []int) {
+	t.Helper()
+	net, err := layers.New(layers.DDPM(28, 1, []int{32, 64, 128}, 1, []bool{false, false, true}, 8), 1)
+	require.NoError(t, err)
+	const n = 16
+	times = make([]int, n)
+	for i := range times {
+		times[i] = 60 * i
+	}
+	return net, autograd.Const(random(1, n, 28, 28, 1)), autograd.Const(random(2, n, 28, 28, 1)), times
+}
+
+// A step after the first takes no memory for tensors. What it takes are closures, and descriptions of work: those of
+// the tape, and those of the ten or so parallel loops that a block's forward and backward pass are.
+func TestTrainingStepAllocations(t *testing.T) {
+	const perOperation = 4096 // bytes
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	net, x, target, times := mnist(t)
+	tp := autograd.New()
+	var recorded int
+	step := func() {
+		l, _ := tp.MSE(net.Denoise(tp, x, times), target, nil)
+		recorded = tp.Recorded()
+		tp.Backward(l)
+		tp.Reset()
+	}
+	step()
+	arena := tp.ArenaBytes()
+	// The least of a few steps: in each, a worker that had nothing to do before may get memory of its own.
+	least := uint64(math.MaxUint64)
+	for range 4 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		step()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	require.Equal(t, arena, tp.ArenaBytes(), "the arena does not grow")
+	require.Greater(t, recorded, 40)
+	each := float64(least) / float64(recorded)
+	t.Logf("%d operations, %.0f bytes allocated for each; arena %.1f MB", recorded, each, float64(arena)/1e6)
+	require.LessOrEqual(t, each, float64(perOperation))
+}
+
+// A forward pass that frees as it goes needs a third of what a training step does.
+func TestInferencePeak(t *testing.T) {
+	net, x, target, times := mnist(t)
+	tp := autograd.New()
+	l, _ := tp.MSE(net.Denoise(tp, x, times), target, nil)
+	tp.Backward(l)
+	inference := autograd.NewInference()
+	y := net.Denoise(inference, x, times)
+	t.Logf("training step %.1f MB, inference %.1f MB", float64(tp.ArenaBytes())/1e6, float64(inference.ArenaBytes())/1e6)
+	require.LessOrEqual(t, 3*inference.ArenaBytes(), tp.ArenaBytes())
+	once := inference.ArenaBytes()
+	inference.Release(y)
+	for range 2 {
+		inference.Release(net.Denoise(inference, x, times))
+	}
+	require.Equal(t, once, inference.ArenaBytes(), "the memory of all steps of a sampler is that of one")
+}
