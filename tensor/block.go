@@ -36,22 +36,13 @@ func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	size := perImage(x)
 	par.For(d.n, func(i int, mem *par.Scratch) {
-		b.measure(b.stats(stats, i), x.Data[i*size:][:size], mem)
+		st := b.stats(stats, i)
+		b.measure(st, x.Data[i*size:][:size], mem)
+		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], st)
 	})
-	b.activation(&s, stats)
 	d.conv(y, s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
 	giveWork(s.scale)
 	giveWork(s.shift)
-}
-
-// activation computes the scale and shift by which s normalises its images.
-func (b Block) activation(s *source, stats Tensor) {
-	c := s.x.Shape[3]
-	par.For(s.x.Shape[0], func(i int, mem *par.Scratch) {
-		scale, shift := b.affine(b.stats(stats, i), mem)
-		copy(s.scale[i*c:], scale)
-		copy(s.shift[i*c:], shift)
-	})
 }
 
 // BlockGrad names the gradients of a Block that are wanted; each may be empty. Those of the residual is dy itself.
@@ -67,7 +58,9 @@ type BlockGrad struct {
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
 	d := b.window().dims("NormSiLUConvGrad", dy, x, b.W)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
-	b.activation(&s, stats)
+	par.For(d.n, func(i int, _ *par.Scratch) {
+		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], b.stats(stats, i))
+	})
 	sums := takeWork(2 * d.n * d.cin)
 	clear(sums)
 	b.channelGrads(dst, dy)

@@ -102,13 +102,19 @@ func (m Norm) measure(st, x []float32, mem *par.Scratch) {
 func (m Norm) affine(st []float32, mem *par.Scratch) (scale, shift []float32) {
 	c := len(m.Gamma.Data)
 	scale, shift = mem.Floats(c), mem.Floats(c)
-	width := c / m.Groups
-	for j := range c {
-		mean, rstd := st[j/width*2], st[j/width*2+1]
-		scale[j] = m.Gamma.Data[j] * rstd
-		shift[j] = m.Beta.Data[j] - mean*scale[j]
-	}
+	m.affineInto(scale, shift, st)
 	return scale, shift
+}
+
+func (m Norm) affineInto(scale, shift, st []float32) {
+	width := len(scale) / m.Groups
+	for g := range m.Groups {
+		mean, rstd := st[2*g], st[2*g+1]
+		for j := g * width; j < (g+1)*width; j++ {
+			scale[j] = m.Gamma.Data[j] * rstd
+			shift[j] = m.Beta.Data[j] - mean*scale[j]
+		}
+	}
 }
 
 // channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x.
