@@ -152,6 +152,23 @@ func TestClassesAndGuidance(t *testing.T) {
 	require.Equal(t, 2, run(t, prepared(t, dir, "sample", "-model", "run", "-class", "10")).code, "the label for \"unknown\" is no class")
 }
 
+// TestFoldersAndFineTuning trains on a folder of pictures, those of another model, and from that model's weights.
+func TestFoldersAndFineTuning(t *testing.T) {
+	dir := t.TempDir()
+	succeed(t, dir, "train", with(small, "-steps", "2", "-out", "first")...)
+	for _, class := range []string{"a", "b"} {
+		succeed(t, dir, "sample", "-model", "first", "-n", "8", "-steps", "2", "-out", "", "-dir", filepath.Join("photos", class))
+	}
+	succeed(t, dir, "train", with(small, "-data", "photos", "-side", "16", "-classes", "-in-channels", "3", "-steps", "2", "-out", "folder")...)
+	require.Contains(t, succeed(t, dir, "sample", "-model", "folder", "-info"), "16×16, 3 in")
+
+	out := succeed(t, dir, "train", "-data", "photos", "-init", "first", "-batch", "4", "-steps", "2", "-out", "second")
+	require.Contains(t, out, "8×8")
+	succeed(t, dir, "train", "-resume", "-out", "second", "-steps", "3")
+	got := run(t, prepared(t, dir, "train", "-data", "photos", "-init", "first", "-in-channels", "3", "-out", "third"))
+	require.Equal(t, 2, got.code, "grey model, colour images: %s", got.errors)
+}
+
 func TestBench(t *testing.T) {
 	out := succeed(t, t.TempDir(), "train", with(small, "-bench", "1")...)
 	var got map[string]any

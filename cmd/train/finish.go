@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,8 +50,13 @@ func (r *run) conclude(spent time.Duration, stopped bool) {
 		verb = "Stopped"
 	}
 	p.Printf("%s after %s steps and %s%s; saved in %s.", verb, screen.Count(r.Step), screen.Duration(spent), loss, checkpoint.StepDir(r.dir, r.Step))
-	p.Printf("Loss curve: %s/%s. Go on with: go run ./cmd/%s", r.dir, curveName, r.resumeCommand())
-	p.Printf("Sample with: go run ./cmd/sample -model %s", r.dir)
+	more := ""
+	if !stopped { // there is a limit to lift
+		more = fmt.Sprintf(" -steps %d", 2*r.Step)
+	}
+	p.Printf("Loss curve: %s", filepath.Join(r.dir, curveName))
+	p.Printf("To go on:   %s%s", r.resumeCommand(), more)
+	p.Printf("To sample:  %s -model %s", screen.Command("sample"), r.dir)
 }
 
 // card returns the model card, the README.md of a checkpoint.

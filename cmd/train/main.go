@@ -34,7 +34,7 @@ func command(args []string) error {
 		return err
 	}
 	defer r.close()
+	ctx := exit.Context()
 	r.introduce()
-	err = r.train(exit.Context())
-	return r.finish(err)
+	return r.finish(r.train(ctx))
 }

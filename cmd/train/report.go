@@ -155,7 +155,7 @@ func (r *run) left(step time.Duration) (left time.Duration, known bool) {
 	return left, known
 }
 
-// sampled and wrote tell of a picture and of a checkpoint.
+// sampled tells of a picture, whose time is not the next step's.
 func (p *report) sampled(step int, path string) {
 	p.screen.Printf("step %s: samples in %s", screen.Count(step), path)
 	p.last = time.Now()
@@ -220,9 +220,9 @@ func (r *run) introduce() {
 		p.Printf("Loss before the first step: %.3f; a fresh network predicts nothing, which is 1.", loss)
 	}
 	if left, ok := r.left(step); ok {
-		p.Printf("%s to go; all is kept in %s. Ctrl-C saves and stops, %s goes on.", screen.Duration(left), r.dir, r.resumeCommand())
+		p.Printf("%s to go. Ctrl-C saves and stops; to go on then: %s", screen.Duration(left), r.resumeCommand())
 	} else {
-		p.Printf("No end is set; all is kept in %s. Ctrl-C saves and stops, %s goes on.", r.dir, r.resumeCommand())
+		p.Printf("No end is set. Ctrl-C saves and stops; to go on then: %s", r.resumeCommand())
 	}
 	r.began, r.report.last = time.Now(), time.Now()
 }
@@ -260,8 +260,5 @@ func attends(types []string, side int) string {
 }
 
 func (r *run) resumeCommand() string {
-	if r.Out != "" {
-		return "train -resume -out " + r.Out
-	}
-	return "train -resume"
+	return screen.Command("train") + " -resume -out " + r.dir
 }

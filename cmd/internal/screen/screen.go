@@ -4,6 +4,7 @@ package screen
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -75,6 +76,19 @@ func (s *Screen) clear() {
 	if s.shown {
 		fmt.Fprint(s.file, "\r\x1b[K")
 		s.shown = false
+	}
+}
+
+// Command returns how the user has called a command of this module, to be copied for the next call.
+func Command(name string) string {
+	self := os.Args[0]
+	switch {
+	case strings.Contains(self, "go-build"): // a temporary file of go run
+		return "go run ./cmd/" + name
+	case strings.TrimSuffix(filepath.Base(self), ".exe") == name: // the same
+		return self
+	default: // another, which lies beside it
+		return filepath.Join(filepath.Dir(self), name)
 	}
 }
 
