@@ -23,15 +23,13 @@ const (
 	wino4PointB = 3. / 2
 	wino4A2     = wino4PointA * wino4PointA
 	wino4B2     = wino4PointB * wino4PointB
-	wino4A3     = wino4A2 * wino4PointA
-	wino4B3     = wino4B2 * wino4PointB
 	wino4M      = 2 * wino4A2 * (wino4A2 - wino4B2)
 	wino4N      = 2 * wino4B2 * (wino4B2 - wino4A2)
 )
 
 // wino4Coefficients are what the assembly reads, in its order.
 var wino4Coefficients = [...]float32{
-	wino4PointA, wino4PointB, wino4A2, wino4B2, wino4A3, wino4B3,
+	wino4PointA, wino4PointB, wino4A2, wino4B2,
 	1 / (wino4A2 * wino4B2), 1 / wino4M, wino4PointA / wino4M, wino4A2 / wino4M, 1 / wino4N, wino4PointB / wino4N, wino4B2 / wino4N,
 }
 
@@ -110,12 +108,12 @@ func winograd4OutputGo(y []float32, yRow, yPix int, m []float32, mPos, mTile int
 
 // wino4A returns Aᵀm.
 func wino4A(m0, m1, m2, m3, m4, m5 float32) [4]float32 {
-	s1, f1, s2, f2 := m1+m2, m1-m2, m3+m4, m3-m4
+	s1, f1, s2, f2 := m1+m2, float32(wino4PointA*(m1-m2)), m3+m4, float32(wino4PointB*(m3-m4))
 	return [4]float32{
 		m0 + s1 + s2,
-		float32(wino4PointA*f1) + float32(wino4PointB*f2),
+		f1 + f2,
 		float32(wino4A2*s1) + float32(wino4B2*s2),
-		m5 + float32(wino4A3*f1) + float32(wino4B3*f2),
+		m5 + float32(wino4A2*f1) + float32(wino4B2*f2),
 	}
 }
 

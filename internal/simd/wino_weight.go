@@ -44,29 +44,25 @@ func winogradWeightTransposed(op string, m int, u []float32, uPos, uPanel int, w
 	if checkWinogradWeight(op, m, u, uPos, uPanel, w, wTap, cin, cout, cout, cin) {
 		return
 	}
-	// Blocks of 16×16 kernels are transformed as they lie in w and transposed from a buffer that stays in L1. Walking
-	// the taps from the last to the first is the rotation. Rows of the buffer past cin are zero, as u wants them.
-	const n = transposeSide
-	var buffer [36 * n * n]float32
-	block := buffer[:(m+2)*(m+2)*n*n]
-	for ci := 0; ci < (cin+31)/32*32; ci += n {
-		rows := min(n, max(0, cin-ci))
-		if rows < n {
-			clear(block)
-		}
+	// The kernels are transposed 32×16 at a time, into a buffer that stays in L1, and transformed from there. Walking the
+	// taps from the last to the first is the rotation.
+	const n, tap = transposeSide, panelColumns * transposeSide
+	var buffer [9 * tap]float32
+	for ci := 0; ci < cin; ci += panelColumns {
+		rows := min(panelColumns, cin-ci)
 		for co := 0; co < cout; co += n {
 			cols := min(n, cout-co)
-			if rows > 0 {
-				winogradKernels(m, block, n*n, n, w, 8*wTap+ci*cout+co, -wTap, cout, rows, cols)
+			for r := 0; r < rows; r += n {
+				from := w[(ci+r)*cout+co:]
+				if cols == n && r+n <= rows {
+					transpose(buffer[r:], panelColumns, tap, from, cout, wTap, 9)
+					continue
+				}
+				for k := range 9 {
+					transposeBlockGo(buffer[k*tap+r:], panelColumns, from[k*wTap:], cout, min(n, rows-r), cols)
+				}
 			}
-			to := u[ci/32*uPanel+co*32+ci%32:]
-			if cols == n {
-				transpose(to, 32, uPos, block, n, n*n, len(block)/(n*n))
-				continue
-			}
-			for i := range len(block) / (n * n) {
-				transposeBlockGo(to[i*uPos:], 32, block[i*n*n:], n, n, cols)
-			}
+			winogradKernels(m, u[ci/panelColumns*uPanel+co*panelColumns:], uPos, panelColumns, buffer[:], 8*tap, -tap, panelColumns, cols, rows)
 		}
 	}
 }

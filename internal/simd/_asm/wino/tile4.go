@@ -8,8 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The tiles of F(4×4, 3×3) do not fit the registers: what the first of the two one-dimensional transforms leaves goes
-// through a piece of stack that stays in L1.
+// The tiles of F(4×4, 3×3) do not fit 16 registers, and those of the input not 32: what the first of the two
+// one-dimensional transforms leaves then goes through a piece of stack that stays in L1.
 
 // coefficients loads entries first, first+1, … of the table wino4Coefficients.
 func coefficients(w width, first, n int) []reg.VecVirtual {
@@ -31,11 +31,10 @@ func scratch(w width, n int) reg.GPVirtual {
 
 func (w width) slot(p reg.GPVirtual, i int) Mem { return Mem{Base: p, Disp: w.bytes() * i} }
 
-// minusProduct returns z − x·y in a register of its own, plusProduct z + x·y.
-func (w width) minusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
+// product returns x·y in a register of its own, plusProduct z + x·y, minusProduct z − x·y.
+func (w width) product(x, y reg.VecVirtual) reg.VecVirtual {
 	d := w.vector()
-	VMOVAPS(z, d)
-	VFNMADD231PS(y, x, d)
+	VMULPS(x, y, d)
 	return d
 }
 
@@ -46,25 +45,37 @@ func (w width) plusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
 	return d
 }
 
-// wino4B hands the six rows of Bᵀd to put, in order.
+func (w width) minusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
+	d := w.vector()
+	VMOVAPS(z, d)
+	VFNMADD231PS(y, x, d)
+	return d
+}
+
+// wino4B hands the six rows of Bᵀd to put, in order; it overwrites d.
 func wino4B(w width, k, d []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
 	a, b, a2, b2 := k[0], k[1], k[2], k[3]
-	e1, o1 := w.minusProduct(d[4], b2, d[2]), w.minusProduct(d[3], b2, d[1])
-	t := w.minusProduct(d[2], b2, d[0])
-	put(0, w.minusProduct(e1, a2, t))
-	put(1, w.plusProduct(e1, a, o1))
-	put(2, w.minusProduct(e1, a, o1))
-	e2, o2 := w.minusProduct(d[4], a2, d[2]), w.minusProduct(d[3], a2, d[1])
-	put(3, w.plusProduct(e2, b, o2))
-	put(4, w.minusProduct(e2, b, o2))
-	t = w.minusProduct(d[5], b2, d[3])
-	put(5, w.minusProduct(t, a2, o1))
+	e, o := w.minusProduct(d[4], b2, d[2]), w.minusProduct(d[3], b2, d[1])
+	VFNMADD213PS(d[2], b2, d[0]) // d0 = d2 − b²·d0
+	VFNMADD213PS(e, a2, d[0])
+	put(0, d[0])
+	put(1, w.plusProduct(e, a, o))
+	VFNMADD231PS(o, a, e)
+	put(2, e)
+	VFNMADD213PS(d[4], a2, d[2])
+	VFNMADD213PS(d[3], a2, d[1])
+	put(3, w.plusProduct(d[2], b, d[1]))
+	VFNMADD231PS(d[1], b, d[2])
+	put(4, d[2])
+	VFNMADD231PS(d[3], b2, d[5])
+	VFNMADD231PS(o, a2, d[5])
+	put(5, d[5])
 }
 
 // input4 keeps Bᵀd of eight columns in two halves of scratch, in rows of four. They take turns, since a tile's last
 // two columns are the next one's first: this holds columns 0 to 3 of the present tile, next 4 and 5.
 func input4(w width) {
-	function("winograd4Input", w, "is winograd4InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int, k *[13]float32")
+	function("winograd4Input", w, "is winograd4InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int, k *[11]float32")
 	k := coefficients(w, 0, 4)
 	this, next := scratch(w, 2*24), GP64()
 	LEAQ(w.slot(this, 24), next)
@@ -109,32 +120,33 @@ func input4(w width) {
 	})
 }
 
-// wino4A returns the four rows of Aᵀm.
+// wino4A returns the four rows of Aᵀm; it overwrites m.
 func wino4A(w width, k, m []reg.VecVirtual) []reg.VecVirtual {
-	a, b, a2, b2, a3, b3 := k[0], k[1], k[2], k[3], k[4], k[5]
-	s1, f1 := w.sum(m[1], m[2]), w.sub(m[1], m[2])
-	s2, f2 := w.sum(m[3], m[4]), w.sub(m[3], m[4])
-	y := w.vectors(4)
-	VADDPS(s1, m[0], y[0])
-	VADDPS(s2, y[0], y[0])
-	VMULPS(f1, a, y[1])
-	VFMADD231PS(f2, b, y[1])
-	VMULPS(s1, a2, y[2])
-	VFMADD231PS(s2, b2, y[2])
-	VMOVAPS(m[5], y[3])
-	VFMADD231PS(f1, a3, y[3])
-	VFMADD231PS(f2, b3, y[3])
-	return y
+	a, b, a2, b2 := k[0], k[1], k[2], k[3]
+	s1, f1, s2, f2 := w.sum(m[1], m[2]), m[1], m[2], m[3]
+	VSUBPS(m[2], m[1], f1)
+	VADDPS(m[4], m[3], s2)
+	VSUBPS(m[4], m[3], f2)
+	VADDPS(s1, m[0], m[0])
+	VADDPS(s2, m[0], m[0])
+	VMULPS(a, f1, f1)
+	VMULPS(b, f2, f2)
+	VFMADD231PS(f1, a2, m[5])
+	VFMADD231PS(f2, b2, m[5])
+	VADDPS(f2, f1, f1)
+	VMULPS(a2, s1, s1)
+	VFMADD231PS(s2, b2, s1)
+	return []reg.VecVirtual{m[0], f1, s1, m[5]}
 }
 
-// output4 multiplies M by A row by row into scratch, then takes the four pixels of a tile in turn.
+// output4 multiplies M by A row by row, then takes the four pixels of a tile in turn.
 func output4(w width) {
 	function("winograd4Output", w, "is winograd4OutputGo with nil for what is empty.",
-		"y *float32, yRow, yPix int, m *float32, mPos, mTile int, residual, start *float32, rows, cols, c int, k *[13]float32")
-	k := coefficients(w, 0, 6)
-	temp := scratch(w, 6*4+1)
+		"y *float32, yRow, yPix int, m *float32, mPos, mTile int, residual, start *float32, rows, cols, c int, k *[11]float32")
+	k := coefficients(w, 0, 4)
+	columns := w.bank(6 * 4)
+	bias := w.slot(scratch(w, 1), 0)
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
-		bias := w.slot(temp, 24)
 		none := w.broadcast(minusZero()) // x + (−0) is x, even where x is −0
 		start := pointer("start", nil)
 		TESTQ(start, start)
@@ -146,7 +158,7 @@ func output4(w width) {
 		m, pos, n, rows := pointer("m", offset), stride("mPos"), count("cols"), count("rows")
 		pos3 := times3(pos)
 		y, r := pointer("y", offset), pointer("residual", nil)
-		yRow, yPix := stride("yRow"), stride("yPix")
+		yRow := stride("yRow")
 		// The residual is reached from y, at a distance; a distance of 0, where it is y itself, is as good as any.
 		distance := GP64()
 		MOVQ(r, distance)
@@ -160,51 +172,47 @@ func output4(w width) {
 				l.load(g.six(i, j), v)
 			}
 			for s, v := range wino4A(w, k, d) {
-				VMOVAPS(v, w.slot(temp, 4*i+s))
+				columns.put(4*i+s, v)
 			}
 		}
-		pixel := GP64()
-		MOVQ(temp, pixel)
-		Label("pixel" + suffix)
-		d := w.vectors(6)
-		for i, v := range d {
-			VMOVAPS(w.slot(pixel, 4*i), v)
-		}
-		u := wino4A(w, k, d)
-		for _, v := range u {
-			VADDPS(bias, v, v)
-		}
-		at := GP64()
-		TESTQ(r, r)
-		JZ(LabelRef("store" + suffix))
-		LEAQ(Mem{Base: y, Index: distance, Scale: 1}, at)
-		for i, v := range u {
-			if i > 0 {
-				CMPQ(rows, Imm(uint64(i)))
-				JE(LabelRef("store" + suffix))
-				ADDQ(yRow, at)
+		for s := range 4 {
+			d := w.vectors(6)
+			for i := range d {
+				d[i] = columns.take(4*i + s)
 			}
-			l.add(Mem{Base: at}, v)
-		}
-		Label("store" + suffix)
-		MOVQ(y, at)
-		for i, v := range u {
-			if i > 0 {
-				CMPQ(rows, Imm(uint64(i)))
-				JE(LabelRef("stored" + suffix))
-				ADDQ(yRow, at)
+			u := wino4A(w, k, d)
+			for _, v := range u {
+				VADDPS(bias, v, v)
 			}
-			l.store(v, Mem{Base: at})
+			pixel := fmt.Sprint(s, suffix)
+			at := GP64()
+			TESTQ(r, r)
+			JZ(LabelRef("store" + pixel))
+			LEAQ(Mem{Base: y, Index: distance, Scale: 1}, at)
+			for i, v := range u {
+				if i > 0 {
+					CMPQ(rows, Imm(uint64(i)))
+					JE(LabelRef("store" + pixel))
+					ADDQ(yRow, at)
+				}
+				l.add(Mem{Base: at}, v)
+			}
+			Label("store" + pixel)
+			MOVQ(y, at)
+			for i, v := range u {
+				if i > 0 {
+					CMPQ(rows, Imm(uint64(i)))
+					JE(LabelRef("stored" + pixel))
+					ADDQ(yRow, at)
+				}
+				l.store(v, Mem{Base: at})
+			}
+			Label("stored" + pixel)
+			yPix := stride("yPix")
+			ADDQ(yPix, y)
+			DECQ(n)
+			JZ(LabelRef("end" + suffix))
 		}
-		Label("stored" + suffix)
-		ADDQ(yPix, y)
-		DECQ(n)
-		JZ(LabelRef("end" + suffix))
-		ADDQ(Imm(uint64(w.bytes())), pixel)
-		end := GP64()
-		LEAQ(w.slot(temp, 4), end)
-		CMPQ(pixel, end)
-		JNE(LabelRef("pixel" + suffix))
 		tile := stride("mTile")
 		ADDQ(tile, m)
 		JMP(LabelRef("tile" + suffix))
@@ -213,44 +221,39 @@ func output4(w width) {
 }
 
 func kernels4(w width) {
-	function("winograd4Kernels", w, "is winograd4KernelsGo with first added to w.", kernelArguments+", k *[13]float32")
-	k := coefficients(w, 6, 7)
-	temp := scratch(w, 3*6)
-	// transform hands the six rows of Gg to put, in order.
+	function("winograd4Kernels", w, "is winograd4KernelsGo with first added to w.", kernelArguments+", k *[11]float32")
+	k := coefficients(w, 4, 7)
+	columns := w.bank(6 * 3)
+	// transform hands the six rows of Gg to put, in order; it overwrites g.
 	transform := func(g []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
-		product := func(x, y reg.VecVirtual) reg.VecVirtual {
-			d := w.vector()
-			VMULPS(x, y, d)
-			return d
-		}
-		put(0, product(k[0], g[0]))
-		for i := range 2 {
-			one, p, p2 := k[1+3*i], k[2+3*i], k[3+3*i]
-			e := product(one, g[0])
-			VFMADD231PS(p2, g[2], e)
-			put(1+2*i, w.plusProduct(e, p, g[1]))
-			put(2+2*i, w.minusProduct(e, p, g[1]))
-		}
+		e, f := w.product(k[1], g[0]), w.product(k[4], g[0])
+		VFMADD231PS(k[3], g[2], e)
+		VFMADD231PS(k[6], g[2], f)
+		VMULPS(k[0], g[0], g[0])
+		put(0, g[0])
+		put(1, w.plusProduct(e, k[2], g[1]))
+		VFNMADD231PS(k[2], g[1], e)
+		put(2, e)
+		put(3, w.plusProduct(f, k[5], g[1]))
+		VFNMADD231PS(k[5], g[1], f)
+		put(4, f)
 		put(5, g[2])
 	}
-	eachKernel(w, func(l lanes, g, o grid) {
-		rows := [3][]reg.VecVirtual{}
-		for r := range rows {
-			rows[r] = w.vectors(3)
-			g.enter(r)
-			for col, v := range rows[r] {
-				l.load(g.at(col), v)
-			}
-		}
+	eachKernel(w, func(l lanes, x, tap, tap3 reg.GPVirtual, o grid) {
+		at := GP64()
+		MOVQ(x, at)
 		for col := range 3 {
-			transform([]reg.VecVirtual{rows[0][col], rows[1][col], rows[2][col]}, func(i int, v reg.VecVirtual) {
-				VMOVAPS(v, w.slot(temp, 3*i+col))
-			})
+			v := w.vectors(3)
+			for r, m := range []Mem{{Base: at}, {Base: at, Index: tap3, Scale: 1}, {Base: at, Index: tap3, Scale: 2}} {
+				l.load(m, v[r])
+			}
+			ADDQ(tap, at)
+			transform(v, func(i int, v reg.VecVirtual) { columns.put(3*i+col, v) })
 		}
 		for i := range 6 {
 			v := w.vectors(3)
 			for col := range v {
-				VMOVAPS(w.slot(temp, 3*i+col), v[col])
+				v[col] = columns.take(3*i + col)
 			}
 			transform(v, func(j int, v reg.VecVirtual) { VMOVUPS(v, o.six(i, j)) })
 		}
@@ -260,7 +263,7 @@ func kernels4(w width) {
 // gradOutput4 multiplies the columns of a tile by A, then the rows of what that leaves.
 func gradOutput4(w width) {
 	function("winograd4GradOutput", w, "is winograd4GradOutputGo.",
-		"d *float32, dPos, dTile int, dy *float32, dyRow, dyPix, rows, cols, c int, k *[13]float32")
+		"d *float32, dPos, dTile int, dy *float32, dyRow, dyPix, rows, cols, c int, k *[11]float32")
 	k := coefficients(w, 0, 4)
 	columns := w.bank(6 * 4)
 	// transform hands the six rows of Ay to put, in order; it overwrites y.
@@ -327,8 +330,8 @@ func gradOutput4(w width) {
 // gradWeight4 multiplies the columns of M by Gᵀ, then the rows of what that leaves.
 func gradWeight4(w width) {
 	function("winograd4GradWeight", w, "is winograd4GradWeightGo.",
-		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, k *[13]float32")
-	k := coefficients(w, 6, 7)
+		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, k *[11]float32")
+	k := coefficients(w, 4, 7)
 	columns := w.bank(3 * 6)
 	// transform returns the three rows of Gᵀm; it overwrites m.
 	transform := func(m []reg.VecVirtual) [3]reg.VecVirtual {
