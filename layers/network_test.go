@@ -150,7 +150,7 @@ func TestEveryParameterLearns(t *testing.T) {
 // The network computed by Winograd's forms is the network, up to rounding.
 func TestMethodsAgree(t *testing.T) {
 	const tolerance = 1e-4 // relative, for the output and for each parameter's gradient
-	cfg := DDPM(28, 1, []int{32, 64}, 1, []bool{false, true}, 8)
+	cfg := DDPM(14, 1, []int{32, 64}, 1, []bool{false, true}, 8)
 	u, x, target, times, cond := network(t, cfg, 2)
 	run := func(m tensor.Method) (y []float32, grads [][]float32) {
 		u.Method = m
