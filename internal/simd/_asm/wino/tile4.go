@@ -52,7 +52,8 @@ func (w width) minusProduct(z, x, y reg.VecVirtual) reg.VecVirtual {
 	return d
 }
 
-// wino4B hands the six rows of Bᵀd to put, in order; it overwrites d.
+// wino4B hands the six rows of Bᵀd to put, in order; it overwrites
+// d, but for the last two.
 func wino4B(w width, k, d []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
 	a, b, a2, b2 := k[0], k[1], k[2], k[3]
 	e, o := w.minusProduct(d[4], b2, d[2]), w.minusProduct(d[3], b2, d[1])
@@ -67,54 +68,49 @@ func wino4B(w width, k, d []reg.VecVirtual, put func(i int, v reg.VecVirtual)) {
 	put(3, w.plusProduct(d[2], b, d[1]))
 	VFNMADD231PS(d[1], b, d[2])
 	put(4, d[2])
-	VFNMADD231PS(d[3], b2, d[5])
-	VFNMADD231PS(o, a2, d[5])
-	put(5, d[5])
+	VFNMADD213PS(d[5], b2, d[3]) // d3 = d5 − b²·d3
+	VFNMADD231PS(o, a2, d[3])
+	put(5, d[3])
 }
 
-// input4 keeps Bᵀd of eight columns in two halves of scratch, in rows of four. They take turns, since a tile's last
-// two columns are the next one's first: this holds columns 0 to 3 of the present tile, next 4 and 5.
+// input4 multiplies the columns of a tile by Bᵀ, then the rows of what that leaves. A tile's last two columns are the
+// next one's first and stay, transformed, in left.
 func input4(w width) {
 	function("winograd4Input", w, "is winograd4InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int, k *[11]float32")
 	k := coefficients(w, 0, 4)
-	this, next := scratch(w, 2*24), GP64()
-	LEAQ(w.slot(this, 24), next)
+	left, right := w.bank(12), w.bank(12)
+	middle := bank{w, nil, scratch(w, 12)}
 	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
 		x, row, pix := pointer("x", offset), stride("xRow"), stride("xPix")
 		row3 := times3(row)
-		column := func(half reg.GPVirtual, s int) {
-			d := w.vectors(6)
-			g := taps(x, row, row3)
-			for r, v := range d {
-				l.load(g.six(0, r), v)
+		columns := func(two bank) {
+			for s := range 2 {
+				d := w.vectors(6)
+				g := taps(x, row, row3)
+				for r, v := range d {
+					l.load(g.six(0, r), v)
+				}
+				ADDQ(pix, x)
+				wino4B(w, k, d, func(r int, v reg.VecVirtual) { two.put(2*r+s, v) })
 			}
-			ADDQ(pix, x)
-			wino4B(w, k, d, func(r int, v reg.VecVirtual) { VMOVAPS(v, w.slot(half, 4*r+s)) })
 		}
-		column(this, 0)
-		column(this, 1)
+		columns(left)
 		v, pos, n := pointer("v", offset), stride("vPos"), count("tiles")
 		pos3 := times3(pos)
 		Label("tile" + suffix)
-		column(this, 2)
-		column(this, 3)
-		column(next, 0)
-		column(next, 1)
+		columns(middle)
+		columns(right)
 		g := taps(v, pos, pos3)
 		for r := range 6 {
-			d := w.vectors(6)
-			for s, v := range d {
-				if s < 4 {
-					VMOVAPS(w.slot(this, 4*r+s), v)
-				} else {
-					VMOVAPS(w.slot(next, 4*r+s-4), v)
-				}
+			var d []reg.VecVirtual
+			for _, two := range []bank{left, middle, right} {
+				d = append(d, two.take(2*r), two.take(2*r+1))
 			}
 			wino4B(w, k, d, func(s int, v reg.VecVirtual) { l.store(v, g.six(r, s)) })
 		}
+		left.receive(right)
 		tile := stride("vTile")
 		ADDQ(tile, v)
-		XCHGQ(this, next)
 		DECQ(n)
 		JNZ(LabelRef("tile" + suffix))
 	})

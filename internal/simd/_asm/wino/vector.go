@@ -137,7 +137,7 @@ func (b bank) put(i int, v reg.VecVirtual) {
 	VMOVAPS(v, b.slot(b.stack, i))
 }
 
-// take returns vector i in a register that may be overwritten.
+// take returns vector i, in a register that may be overwritten unless vector i is taken again.
 func (b bank) take(i int) reg.VecVirtual {
 	if b.held != nil {
 		return b.held[i]
@@ -145,6 +145,17 @@ func (b bank) take(i int) reg.VecVirtual {
 	v := b.vector()
 	VMOVAPS(b.slot(b.stack, i), v)
 	return v
+}
+
+// receive makes from's vectors those of b, and leaves from undefined.
+func (b bank) receive(from bank) {
+	if b.held == nil {
+		XCHGQ(b.stack, from.stack)
+		return
+	}
+	for i, v := range from.held {
+		VMOVAPS(v, b.held[i])
+	}
 }
 
 // constant returns a function for the named table of words, which is written at its first use.
