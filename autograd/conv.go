@@ -10,7 +10,7 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v)
+		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v, t.packs)
 	}, x, w, b)
 }
 
@@ -22,6 +22,6 @@ func (t *Tape) UpConv(x, w, b *Var) *Var {
 	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad)
+		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packs)
 	}, x, w, b)
 }

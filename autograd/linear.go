@@ -10,7 +10,7 @@ func (t *Tape) Linear(x, w, b *Var) *Var {
 	tensor.Linear(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.LinearGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad)
+		tensor.LinearGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packs)
 	}, x, w, b)
 }
 

@@ -54,7 +54,7 @@ func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
 			X: dx, AddX: add,
 			Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
 			W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
-		}, stats.Tensor, x.Tensor, y.Grad, b.values())
+		}, stats.Tensor, x.Tensor, y.Grad, b.values(), t.packs)
 		t.pass(b.Residual, y)
 	}, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual)
 }

@@ -45,7 +45,7 @@ type Tape struct {
 	nodes     []node
 	mem       arena
 	inference bool
-	packs     *tensor.Packs // an inference tape's weights in the layout of the kernels; nil when recording
+	packs     *tensor.Packs // weights in the layouts of the kernels; nil until a recording tape is first rewound
 }
 
 type node struct {
@@ -65,10 +65,27 @@ func (t *Tape) Recording() bool { return !t.inference }
 
 // Reset forgets the step and takes back its memory: everything the tape returned is dead.
 func (t *Tape) Reset() {
+	t.forget()
+	t.MACs = 0
+	if !t.inference && t.packs != nil {
+		t.packs.Forget()
+	}
+}
+
+// Rewind is Reset between the parts of one training step, for which no parameter changes: a batch computed in parts
+// of a few images stays in the caches and needs little memory, and its gradients add up to the same bits (see
+// tensor.GradChunk). From the first Rewind on, the tape keeps weights prepared for the kernels until the next Reset.
+func (t *Tape) Rewind() {
+	t.forget()
+	if t.packs == nil {
+		t.packs = tensor.NewPacks()
+	}
+}
+
+func (t *Tape) forget() {
 	clear(t.nodes)
 	t.nodes = t.nodes[:0]
 	t.mem.reset()
-	t.MACs = 0
 }
 
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.

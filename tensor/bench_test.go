@@ -43,10 +43,10 @@ func BenchmarkConv2D(b *testing.B) {
 				gflops(b, macs, func() { tensor.Conv2D(y, x, w, bias, v, nil) })
 			})
 			b.Run(name("input-gradient"), func(b *testing.B) {
-				gflops(b, macs, func() { tensor.Conv2DGrad(dx, false, Tensor{}, Tensor{}, x, w, dy, v) })
+				gflops(b, macs, func() { tensor.Conv2DGrad(dx, false, Tensor{}, Tensor{}, x, w, dy, v, nil) })
 			})
 			b.Run(name("weight-gradient"), func(b *testing.B) {
-				gflops(b, macs, func() { tensor.Conv2DGrad(Tensor{}, false, dw, Tensor{}, x, w, dy, v) })
+				gflops(b, macs, func() { tensor.Conv2DGrad(Tensor{}, false, dw, Tensor{}, x, w, dy, v, nil) })
 			})
 		}
 	}
@@ -69,7 +69,7 @@ func BenchmarkNormSiLUConv(b *testing.B) {
 				gflops(b, macs, func() { tensor.NormSiLUConv(y, stats, x, block, nil) })
 			})
 			b.Run(name+"/backward", func(b *testing.B) {
-				gflops(b, 2*macs, func() { tensor.NormSiLUConvGrad(g, stats, x, dy, block) })
+				gflops(b, 2*macs, func() { tensor.NormSiLUConvGrad(g, stats, x, dy, block, nil) })
 			})
 		}
 	}
@@ -84,7 +84,7 @@ func BenchmarkUpConv(b *testing.B) {
 		name := shapeName(s.n, s.side, s.cin, s.cout)
 		b.Run(name+"/forward", func(b *testing.B) { gflops(b, macs, func() { tensor.UpConv(y, x, w, bias, nil) }) })
 		b.Run(name+"/backward", func(b *testing.B) {
-			gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy) })
+			gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy, nil) })
 		})
 	}
 }
@@ -99,7 +99,7 @@ func BenchmarkLinear(b *testing.B) {
 		name := fmt.Sprintf("%d×%d×%d→%d", s.n, s.positions, s.in, s.out)
 		b.Run(name+"/forward", func(b *testing.B) { gflops(b, macs, func() { tensor.Linear(y, x, w, bias, nil) }) })
 		b.Run(name+"/backward", func(b *testing.B) {
-			gflops(b, 2*macs, func() { tensor.LinearGrad(dx, false, dw, db, x, w, dy) })
+			gflops(b, 2*macs, func() { tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil) })
 		})
 	}
 }

@@ -54,8 +54,8 @@ type BlockGrad struct {
 	PerImage    Tensor
 }
 
-// NormSiLUConvGrad adds the gradients of NormSiLUConv.
-func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
+// NormSiLUConvGrad adds the gradients of NormSiLUConv. packs may be nil.
+func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.window().dims("NormSiLUConvGrad", dy, x, b.W)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	par.For(d.n, func(i int, _ *par.Scratch) {
@@ -65,12 +65,12 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block) {
 	clear(sums)
 	b.channelGrads(dst, dy)
 	if f := d.winograd(); f != nil {
-		b.winogradGrad(f, dst, &s, stats, dy, sums)
+		b.winogradGrad(f, dst, &s, stats, dy, sums, packs)
 	} else {
 		if !dst.W.Empty() {
 			d.directWeightGrad(dst.W, &s, dy)
 		}
-		b.directNormGrad(dst, &s, stats, dy, sums)
+		b.directNormGrad(dst, &s, stats, dy, sums, packs)
 	}
 	b.paramGrads(dst.Gamma, dst.Beta, stats, sums)
 	giveWork(sums)
@@ -95,11 +95,11 @@ func (b Block) channelGrads(dst BlockGrad, dy Tensor) {
 }
 
 // winogradGrad adds the weight gradient, and carries dy back through convolution, activation and norm.
-func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32, packs *Packs) {
 	n, h, w, cin := s.x.Dims4()
 	t := f.tiling(n, h, w, dy.Shape[3], cin) // of the input gradient: a convolution of dy
-	u := f.packGrad(b.W)
-	defer giveWork(u)
+	u, done := f.packedGrad(b.W, packs)
+	defer done()
 	size := h * w * cin
 	grads := source{x: dy}
 	back := func(n0, n1 int, mem *par.Scratch) {
@@ -119,11 +119,11 @@ func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Ten
 }
 
 // directNormGrad carries dy back with the direct form: the gradient of the activation goes through memory.
-func (b Block) directNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32) {
+func (b Block) directNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32, packs *Packs) {
 	d := b.window().dims("NormSiLUConvGrad", dy, s.x, b.W)
 	size := perImage(s.x)
 	da := Tensor{Data: takeWork(len(s.x.Data)), Shape: s.x.Shape}
-	d.directInputGrad(da, false, b.W, dy)
+	d.directInputGrad(da, false, b.W, dy, packs)
 	par.For(d.n, func(i int, mem *par.Scratch) {
 		b.imageGrad(dst, s, stats, da.Data[i*size:][:size], i, sums, mem)
 	})

@@ -33,7 +33,7 @@ func composed(x, dy Tensor, b tensor.Block) blockGradients {
 	}
 	da, du := undefined(x.Shape...), tensor.New(x.Shape...)
 	tensor.AddPerImageGrad(g.dPerImage, dy)
-	tensor.Conv2DGrad(da, false, g.dw, g.db, activated, b.W, dy, v)
+	tensor.Conv2DGrad(da, false, g.dw, g.db, activated, b.W, dy, v, nil)
 	tensor.SiLUGrad(du, normed, da)
 	tensor.GroupNormGrad(g.dx, false, g.dgamma, g.dbeta, g.stats, x, du, b.Norm)
 	return g
@@ -105,7 +105,7 @@ func checkBlock(t *testing.T, what string, s blockSize, b tensor.Block, x, dy Te
 	depthDX := 9 * tolerance * math.Sqrt(float64(9*s.cout)) // times γ, and 1/σ of small groups
 	for k, factor := range []float64{1, 2} {
 		g.AddX = k > 0
-		tensor.NormSiLUConvGrad(g, stats, x, dy, b)
+		tensor.NormSiLUConvGrad(g, stats, x, dy, b, nil)
 		near(t, what+": dx", g.X, float64s(want.dx), factor, depthDX)
 		near(t, what+": dgamma", g.Gamma, float64s(want.dgamma), factor, depthDX*rows)
 		near(t, what+": dbeta", g.Beta, float64s(want.dbeta), factor, depthDX*rows)

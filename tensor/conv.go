@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"runtime"
+
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -19,14 +21,14 @@ func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d.conv(y, source{x: x}, w, epilogue{bias: b}, packs)
 }
 
-// Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false.
-func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window) {
+// Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false. packs may be nil.
+func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2DGrad", dy, x, w)
 	if !dx.Empty() {
 		if f := d.winograd(); f != nil {
-			f.inputGrad(dx, add, w, dy)
+			f.inputGrad(dx, add, w, dy, packs)
 		} else {
-			d.directInputGrad(dx, add, w, dy)
+			d.directInputGrad(dx, add, w, dy, packs)
 		}
 	}
 	if !db.Empty() {
@@ -96,7 +98,7 @@ func (e epilogue) begin(y []float32, at int, start []float32) bool {
 // bandRows is the number of result rows of an image of h rows that one piece of a convolution computes: all of them
 // where there are images enough, for the border that neighbouring bands share is made twice.
 func bandRows(n, h int) int {
-	if n >= 2*fewPieces {
+	if n >= 2*runtime.GOMAXPROCS(0) {
 		return h
 	}
 	return 8
@@ -140,8 +142,8 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
 	pRow := d.cols * d.cin
 	size := d.rows * pRow
-	for n0 := 0; n0 < d.n; n0 += partialChunks * gradChunk {
-		n1 := min(n0+partialChunks*gradChunk, d.n)
+	for n0 := 0; n0 < d.n; n0 += partialChunks * GradChunk {
+		n1 := min(n0+partialChunks*GradChunk, d.n)
 		p := s.padded(n0, n1, d.Top, d.Left, d.rows, d.cols)
 		weightGrad(dw.Data, n1-n0, d.kh*d.tapRow, d.cout, func(dst []float32, i0, i1, r0, r1 int, fresh bool) {
 			aOff, bOff := make([]int, d.oh), make([]int, d.oh)
@@ -170,14 +172,15 @@ func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
 // directInputGrad computes dx[n y x ci] (+)= Σ dy[n i j co]·w[kh kw ci co] over all i·s+kh = y+top, j·s+kw = x+left.
 // Pixels whose y+top leave the same remainder by s see the same kernel rows; so for each of the s·s phases it is a
 // convolution of dy, bordered by zeros, with stride 1.
-func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor) {
+func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	taps := d.kh * d.kw
 	panel := panelSize(d.cout, d.cin)
-	wt := takeWork(taps * panel)
-	defer giveWork(wt)
-	for t := range taps {
-		packTransposed(wt[t*panel:], w.Data[t*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
-	}
+	wt, done := packs.packed(w, panelsGrad, taps*panel, func(p []float32) {
+		for t := range taps {
+			packTransposed(p[t*panel:], w.Data[t*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
+		}
+	})
+	defer done()
 	top, left := (d.kh-1)/d.Stride, (d.kw-1)/d.Stride // zeros before dy: the furthest that a tap looks back
 	rows, cols := d.rows/d.Stride+top+1, d.cols/d.Stride+left+1
 	src := source{x: dy}

@@ -154,10 +154,32 @@ func checkConv(t *testing.T, c convCase) {
 
 		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 		for k, factor := range []float64{1, 2} { // overwritten, then added to
-			tensor.Conv2DGrad(dx, k > 0, dw, db, x, w, dy, v)
+			tensor.Conv2DGrad(dx, k > 0, dw, db, x, w, dy, v, nil)
 			near(t, what("dx"), dx, want.dx, factor, m.tolerance*depthDX)
 			near(t, what("dw"), dw, want.dw, factor, m.tolerance*depthDW)
 			near(t, what("db"), db, want.db, factor, directTolerance*depthDW)
+		}
+	}
+}
+
+// Packs tells weights apart, and the layouts that different operations want of the same weights.
+func TestPacksAreSharedByAll(t *testing.T) {
+	packs := tensor.NewPacks()
+	x := random(1, 2, 7, 7, 32)
+	for range 2 {
+		for _, w := range []Tensor{random(2, 3, 3, 32, 32), random(3, 3, 3, 32, 32)} {
+			for _, m := range methods {
+				v := tensor.Same3
+				v.Method = m.method
+				y, want := undefined(2, 7, 7, 32), undefined(2, 7, 7, 32)
+				tensor.Conv2D(y, x, w, Tensor{}, v, packs)
+				tensor.Conv2D(want, x, w, Tensor{}, v, nil)
+				identical(t, m.name, y.Data, want.Data)
+			}
+			y, want := undefined(2, 14, 14, 32), undefined(2, 14, 14, 32)
+			tensor.UpConv(y, x, w, Tensor{}, packs)
+			tensor.UpConv(want, x, w, Tensor{}, nil)
+			identical(t, "UpConv", y.Data, want.Data)
 		}
 	}
 }
@@ -173,8 +195,8 @@ func TestConv2DOf1x1IsLinear(t *testing.T) {
 	near(t, "y", yc, float64s(y), 1, directTolerance*math.Sqrt(33))
 	dx, dw, db := undefined(x.Shape...), tensor.New(33, 70), tensor.New(70)
 	dxc, dwc, dbc := undefined(x.Shape...), tensor.New(1, 1, 33, 70), tensor.New(70)
-	tensor.LinearGrad(dx, false, dw, db, x, w, dy)
-	tensor.Conv2DGrad(dxc, false, dwc, dbc, x, kernel, dy, v)
+	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil)
+	tensor.Conv2DGrad(dxc, false, dwc, dbc, x, kernel, dy, v, nil)
 	near(t, "dx", dxc, float64s(dx), 1, directTolerance*math.Sqrt(70))
 	near(t, "dw", dwc, float64s(dw), 1, directTolerance*math.Sqrt(17*15))
 	near(t, "db", dbc, float64s(db), 1, directTolerance*math.Sqrt(17*15))
@@ -194,7 +216,7 @@ func TestWinogradRounding(t *testing.T) {
 		v.Method = m.method
 		y, dx, dw := undefined(dy.Shape...), undefined(x.Shape...), tensor.New(w.Shape...)
 		tensor.Conv2D(y, x, w, b, v, nil)
-		tensor.Conv2DGrad(dx, false, dw, Tensor{}, x, w, dy, v)
+		tensor.Conv2DGrad(dx, false, dw, Tensor{}, x, w, dy, v, nil)
 		for _, r := range []struct {
 			name string
 			got  Tensor

@@ -3,6 +3,7 @@ package tensor_test
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 
 	"ddpm/tensor"
@@ -28,7 +29,7 @@ func convLayer(h, w, cin, cout, kernel int, v tensor.Window, method string) laye
 		inputs: [][]int{{h, w, cin}}, result: []int{oh, ow, cout}, params: [][]int{{kernel, kernel, cin, cout}, {cout}},
 		forward: func(y Tensor, in, p []Tensor) { tensor.Conv2D(y, in[0], p[0], p[1], v, nil) },
 		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-			tensor.Conv2DGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, v)
+			tensor.Conv2DGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, v, nil)
 		},
 	}
 }
@@ -58,7 +59,7 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 			}
 			tensor.NormSiLUConvGrad(tensor.BlockGrad{
 				X: din[0], AddX: add, W: dp[0], B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
-			}, stats, in[0], dy, b)
+			}, stats, in[0], dy, b, nil)
 			tensor.Accumulate(din[2], dy)
 		},
 	}
@@ -111,7 +112,7 @@ func layers() []layer {
 		convLayer(8, 7, 33, 5, 3, tensor.Half3, ""),
 		convLayer(6, 8, 32, 32, 3, tensor.HalfEnd3, ""),
 	}
-	for _, m := range methods[1:] { // Auto is one of the others
+	for _, m := range methods {
 		v := tensor.Same3
 		v.Method = m.method
 		for _, s := range [][4]int{{7, 7, 32, 33}, {2, 2, 96, 64}, {11, 20, 1, 64}} {
@@ -127,13 +128,13 @@ func layers() []layer {
 func linear(y Tensor, in, p []Tensor) { tensor.Linear(y, in[0], p[0], p[1], nil) }
 
 func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy)
+	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
 }
 
 func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], nil) }
 
 func upConvGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy)
+	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
 }
 
 // run is all that a layer computes on a batch.
@@ -265,26 +266,34 @@ func TestUnwantedGradients(t *testing.T) {
 
 // Callers on several goroutines share the workers and their memory, not results.
 func TestConcurrentCalls(t *testing.T) {
-	const n = 17
+	const callers, n = 3, 6
 	for i, l := range layers() {
-		if i%3 > 0 { // one of each kind
+		if i%2 > 0 { // for time
 			continue
 		}
-		in, p, dy := l.data(n)
-		want := l.run(in, p, dy, 0, n, l.zeros())
-		done := make(chan run)
-		const callers = 3
-		for range callers {
-			go func() { done <- l.run(in, p, dy, 0, n, l.zeros()) }()
+		in, p, dy := l.data(callers * n)
+		var want [callers]run
+		for k := range want {
+			want[k] = l.run(in, p, dy, k*n, (k+1)*n, l.zeros())
 		}
-		for range callers {
-			got := <-done
-			identical(t, l.name+": y", got.y.Data, want.y.Data)
+		var got [callers]run
+		var wg sync.WaitGroup
+		for k := range got {
+			wg.Go(func() {
+				for range 3 {
+					got[k] = l.run(in, p, dy, k*n, (k+1)*n, l.zeros())
+				}
+			})
+		}
+		wg.Wait()
+		for k := range got {
+			what := func(name string) string { return fmt.Sprintf("%s, caller %d: %s", l.name, k, name) }
+			identical(t, what("y"), got[k].y.Data, want[k].y.Data)
 			for i := range in {
-				identical(t, l.name+": dx", got.din[i].Data, want.din[i].Data)
+				identical(t, what(fmt.Sprint("gradient of input ", i)), got[k].din[i].Data, want[k].din[i].Data)
 			}
 			for i := range p {
-				identical(t, l.name+": dp", got.dp[i].Data, want.dp[i].Data)
+				identical(t, what(fmt.Sprint("gradient of parameter ", i)), got[k].dp[i].Data, want[k].dp[i].Data)
 			}
 		}
 	}

@@ -17,17 +17,16 @@ func Linear(y, x, w, b Tensor, packs *Packs) {
 }
 
 // LinearGrad adds the gradients of Linear: dx += dy·wᵀ, dw += xᵀ·dy, db += Σ dy. dx is overwritten instead if add is
-// false. The sums over rows run over gradChunk images at a time, in order.
-func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor) {
+// false. The sums over rows run over GradChunk images at a time, in order. packs may be nil.
+func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	rows, in, out := linearDims("LinearGrad", dy, x, w, Tensor{})
 	checkOptional("LinearGrad: dx", dx, x.Shape...)
 	checkOptional("LinearGrad: dw", dw, in, out)
 	checkOptional("LinearGrad: db", db, out)
 	if !dx.Empty() {
-		wt := takeWork(panelSize(out, in))
-		packTransposed(wt, w.Data, in, out)
+		wt, done := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
 		rowsTimes(dx.Data, dy.Data, wt, rows, out, in, nil, add)
-		giveWork(wt)
+		done()
 	}
 	if !db.Empty() {
 		addColumnSums(db.Data, dy)
@@ -104,10 +103,10 @@ func rowsTimes(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
 	})
 }
 
-// gradChunk is the number of images whose share of a weight gradient is summed as one; these sums are then added one
+// GradChunk is the number of images whose share of a weight gradient is summed as one; these sums are then added one
 // after the other. So the gradient of a batch has the same bits when it is computed in parts of a multiple of
-// gradChunk images, and on any number of processors.
-const gradChunk = 16
+// GradChunk images, and on any number of processors.
+const GradChunk = 16
 
 // weightGrad adds the gradient of a matrix of weights dw [rows cols], a sum over n images. one(dst, n0, n1, r0, r1,
 // fresh) must compute rows r0…r1 of the sum over images n0…n1 into dst, as one chain of additions per element in order
@@ -115,7 +114,7 @@ const gradChunk = 16
 //
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows.
 func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, fresh bool)) {
-	chunks := (n + gradChunk - 1) / gradChunk
+	chunks := (n + GradChunk - 1) / GradChunk
 	size := rows * cols
 	part := takeWork(min(chunks, partialChunks) * size)
 	defer giveWork(part)
@@ -128,8 +127,8 @@ func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1,
 		par.For(count*blocks, func(i int, _ *par.Scratch) {
 			k, block := i/blocks, i%blocks
 			r0, r1 := block*rows/blocks, (block+1)*rows/blocks
-			n0 := (first + k) * gradChunk
-			one(part[k*size+r0*cols:k*size+r1*cols], n0, min(n0+gradChunk, n), r0, r1, true)
+			n0 := (first + k) * GradChunk
+			one(part[k*size+r0*cols:k*size+r1*cols], n0, min(n0+GradChunk, n), r0, r1, true)
 		})
 		addChunks(dw, part, count)
 	}
@@ -153,8 +152,8 @@ func addColumnSums(db []float32, dy Tensor) {
 	n, out, size := dy.Shape[0], len(db), perImage(dy)
 	part := takeWork(n * out)
 	defer giveWork(part)
-	par.For((n+gradChunk-1)/gradChunk, func(k int, _ *par.Scratch) {
-		for i := k * gradChunk; i < min((k+1)*gradChunk, n); i++ {
+	par.For((n+GradChunk-1)/GradChunk, func(k int, _ *par.Scratch) {
+		for i := k * GradChunk; i < min((k+1)*GradChunk, n); i++ {
 			sum := part[i*out:][:out]
 			clear(sum)
 			simd.ChannelSums(sum, dy.Data[i*size:][:size])

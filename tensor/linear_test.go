@@ -27,7 +27,7 @@ func TestLinearByHand(t *testing.T) {
 		0, 2, 1,
 	}, 2, 3)
 	dx, dw, db := undefined(2, 2), tensor.New(2, 3), tensor.New(3)
-	tensor.LinearGrad(dx, false, dw, db, x, w, dy)
+	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil)
 	near(t, "dx", dx, []float64{1, 0, 10, 102}, 1, 0)
 	near(t, "dw", dw, []float64{1, 6, 3, 2, 8, 4}, 1, 0)
 	near(t, "db", db, []float64{1, 2, 1}, 1, 0)
@@ -65,7 +65,7 @@ func TestLinearDefinition(t *testing.T) {
 		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 		rows := math.Sqrt(float64(s.n * s.positions))
 		for k, factor := range []float64{1, 2} {
-			tensor.LinearGrad(dx, k > 0, dw, db, x, w, dy)
+			tensor.LinearGrad(dx, k > 0, dw, db, x, w, dy, nil)
 			near(t, what("dx"), dx, want.dx, factor, directTolerance*math.Sqrt(float64(s.out)))
 			near(t, what("dw"), dw, want.dw, factor, directTolerance*rows)
 			near(t, what("db"), db, want.db, factor, directTolerance*rows)

@@ -21,9 +21,9 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 	wp, done := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
 		k := takeWork(4 * d.size)
 		d.foldKernels(k, w.Data)
-		for phase := range 4 {
+		par.For(4, func(phase int, _ *par.Scratch) {
 			packPanels(p[phase*d.panel:], k[phase*d.size:], 4*d.cin, d.cout)
-		}
+		})
 		giveWork(k)
 	})
 	defer done()
@@ -54,14 +54,14 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 	})
 }
 
-// UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false.
-func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor) {
+// UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false. packs may be nil.
+func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	d := upDims("UpConvGrad", dy, x, w)
 	checkOptional("UpConvGrad: dx", dx, x.Shape...)
 	checkOptional("UpConvGrad: dw", dw, w.Shape...)
 	checkOptional("UpConvGrad: db", db, d.cout)
 	if !dx.Empty() {
-		d.inputGrad(dx, add, w, dy)
+		d.inputGrad(dx, add, w, dy, packs)
 	}
 	if !db.Empty() {
 		addColumnSums(db.Data, dy)
@@ -109,16 +109,17 @@ func (d upConv) foldKernels(kernels, w []float32) {
 }
 
 // inputGrad computes dx (+)= Σ over the 16 taps of the four phases, each reading dy two pixels apart.
-func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor) {
-	kernels := takeWork(4 * d.size)
-	defer giveWork(kernels)
-	d.foldKernels(kernels, w.Data)
+func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	tapPanel := panelSize(d.cout, d.cin)
-	wt := takeWork(16 * tapPanel)
-	defer giveWork(wt)
-	par.For(16, func(i int, _ *par.Scratch) {
-		packTransposed(wt[i*tapPanel:], kernels[i*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
+	wt, done := packs.packed(w, upFormGrad, 16*tapPanel, func(p []float32) {
+		kernels := takeWork(4 * d.size)
+		d.foldKernels(kernels, w.Data)
+		par.For(16, func(i int, _ *par.Scratch) {
+			packTransposed(p[i*tapPanel:], kernels[i*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
+		})
+		giveWork(kernels)
 	})
+	defer done()
 	// dy is bordered by two rows and columns. Tap a of phase p reads x at row i+a+p−1 for the result in row 2i+p; so
 	// row r of x reaches row 2(r−a−p+1)+p of dy.
 	pRow := (2*d.w + 4) * d.cout
@@ -155,8 +156,8 @@ func (d upConv) weightGrad(dw, x, dy Tensor) {
 	s := source{x: x}
 	kernels := takeWork(4 * d.size)
 	defer giveWork(kernels)
-	for n0 := 0; n0 < d.n; n0 += gradChunk {
-		n1 := min(n0+gradChunk, d.n)
+	for n0 := 0; n0 < d.n; n0 += GradChunk {
+		n1 := min(n0+GradChunk, d.n)
 		p := s.padded(n0, n1, 1, 1, d.h+2, d.w+2)
 		blocks := max(1, d.cin/32) // rows 2·Cin of a kernel row in as many pieces
 		par.For(8*blocks, func(i int, _ *par.Scratch) {

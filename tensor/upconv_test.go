@@ -51,7 +51,7 @@ func TestUpConvIsConvOfUpsample(t *testing.T) {
 		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 		rows := math.Sqrt(float64(s.n * 4 * s.h * s.w))
 		for k, factor := range []float64{1, 2} {
-			tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy)
+			tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy, nil)
 			near(t, what("dx"), dx, dx64, factor, directTolerance*math.Sqrt(float64(36*s.cout)))
 			near(t, what("dw"), dw, want.dw, factor, directTolerance*rows)
 			near(t, what("db"), db, want.db, factor, directTolerance*rows)

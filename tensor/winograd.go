@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"runtime"
+
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -21,8 +23,8 @@ const (
 // in the tile one matrix product over channels, [tiles Cin]·[Cin Cout]. The transforms and their matrices are in
 // package simd. The larger tile saves more multiplications and rounds a little worse.
 type winograd struct {
-	side, positions int // m, (m+2)²
-	packForm        form
+	side, positions    int // m, (m+2)²
+	packForm, gradForm form
 
 	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int)
 	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)
@@ -34,11 +36,11 @@ type winograd struct {
 
 var (
 	winograd2 = winograd{
-		2, 16, winoForm2, simd.Winograd2Input, simd.Winograd2Output,
+		2, 16, winoForm2, winoForm2Grad, simd.Winograd2Input, simd.Winograd2Output,
 		simd.Winograd2GradOutput, simd.Winograd2GradWeight, simd.Winograd2Weight, simd.Winograd2WeightTransposed,
 	}
 	winograd4 = winograd{
-		4, 36, winoForm4, simd.Winograd4Input, simd.Winograd4Output,
+		4, 36, winoForm4, winoForm4Grad, simd.Winograd4Input, simd.Winograd4Output,
 		simd.Winograd4GradOutput, simd.Winograd4GradWeight, simd.Winograd4Weight, simd.Winograd4WeightTransposed,
 	}
 )
@@ -104,18 +106,19 @@ func padStride(c int) int {
 type tiledPiece struct{ n0, n1, r0, r1, p0, p1 int }
 
 // pieces cuts the work. A batch of large images is cut by image, small images are taken together until they fill a
-// block of tiles, and with few images each is cut in bands and groups of channels.
+// block of tiles, and with fewer images than processors each is cut in bands and groups of channels. No cut changes a
+// bit of the result, so it may depend on the number of processors.
 func (t tiling) pieces() []tiledPiece {
+	procs := runtime.GOMAXPROCS(0)
 	group := t.group()
+	groups := (t.n + group - 1) / group
 	bandRows := t.th
-	if t.n < 2*fewPieces && group == 1 {
+	if groups < 2*procs {
 		bandRows = t.blockRows()
 	}
+	bands := (t.th + bandRows - 1) / bandRows
 	panels := (t.cout + panelWidth - 1) / panelWidth
-	splits := 1
-	if (t.n+group-1)/group*((t.th+bandRows-1)/bandRows) < fewPieces {
-		splits = min(panels, fewPieces/2)
-	}
+	splits := min(panels, (procs+groups*bands-1)/(groups*bands))
 	var ps []tiledPiece
 	for n := 0; n < t.n; n += group {
 		for r := 0; r < t.th; r += bandRows {
@@ -127,11 +130,17 @@ func (t tiling) pieces() []tiledPiece {
 	return ps
 }
 
-// fewPieces is a number of pieces below which processors may idle.
-const fewPieces = 8
-
-// group is the number of small images taken together to fill a block of tiles.
-func (t tiling) group() int { return max(1, (tileBlock+t.th*t.tw/2)/(t.th*t.tw)) }
+// group is the number of images taken together: so many that they fill about one block of tiles, and that all
+// processors have equally many groups.
+func (t tiling) group() int {
+	tiles := t.th * t.tw
+	if tiles >= tileBlock {
+		return 1
+	}
+	procs := runtime.GOMAXPROCS(0)
+	rounds := max(1, (t.n*tiles+tileBlock*procs/2)/(tileBlock*procs))
+	return (t.n + rounds*procs - 1) / (rounds * procs)
+}
 
 // blockRows is the number of tile rows in a block: the image's rows in equal blocks of about tileBlock tiles.
 func (t tiling) blockRows() int {
@@ -171,14 +180,15 @@ func (f *winograd) pack(u []float32, w Tensor) {
 	})
 }
 
-// packGrad transforms the kernels of the input gradient, turned by half a turn and with Cin and Cout swapped.
-func (f *winograd) packGrad(w Tensor) []float32 {
+// packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
+// swapped.
+func (f *winograd) packedGrad(w Tensor, packs *Packs) (u []float32, done func()) {
 	cin, cout := w.Shape[2], w.Shape[3]
-	u := takeWork(f.positions * panelSize(cout, cin))
-	eachPanel(cin, func(c0, count int) {
-		f.weightGrad(u[c0*cout:], panelSize(cout, cin), panelWidth*cout, w.Data[c0*cout:], cin*cout, count, cout)
+	return packs.packed(w, f.gradForm, f.positions*panelSize(cout, cin), func(u []float32) {
+		eachPanel(cin, func(c0, count int) {
+			f.weightGrad(u[c0*cout:], panelSize(cout, cin), panelWidth*cout, w.Data[c0*cout:], cin*cout, count, cout)
+		})
 	})
-	return u
 }
 
 // eachPanel runs f for every panel of c channels: its first channel and how many it has.
@@ -189,11 +199,11 @@ func eachPanel(c int, f func(c0, count int)) {
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
-func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor) {
+func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	n, h, wd, cin := dx.Dims4()
 	t := f.tiling(n, h, wd, w.Shape[3], cin)
-	u := f.packGrad(w)
-	defer giveWork(u)
+	u, done := f.packedGrad(w, packs)
+	defer done()
 	ps := t.pieces()
 	s := source{x: dy}
 	par.For(len(ps), func(i int, mem *par.Scratch) {

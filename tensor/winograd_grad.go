@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"runtime"
+
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -17,13 +19,14 @@ const transformed = 2 << 20
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cout := dy.Dims4()
 	t := f.tiling(n, h, w, s.x.Shape[3], cout)
-	chunks := (n + gradChunk - 1) / gradChunk
-	if f.positions*t.cin*t.cout <= smallGrad && chunks >= fewPieces/2 {
+	chunks := (n + GradChunk - 1) / GradChunk
+	// Either way the bits are the same, so the choice may depend on the machine.
+	if f.positions*t.cin*t.cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
 		t.gradByChunk(dw, s, dy, chunks, also)
 		return
 	}
 	for k := range chunks {
-		t.gradByPosition(dw, s, dy, k*gradChunk, min((k+1)*gradChunk, n))
+		t.gradByPosition(dw, s, dy, k*GradChunk, min((k+1)*GradChunk, n))
 	}
 	if also != nil {
 		t.eachGroup(also)
@@ -48,9 +51,9 @@ func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int, also fu
 	for first := 0; first < chunks; first += partialChunks {
 		count := min(partialChunks, chunks-first)
 		par.For(count, func(k int, mem *par.Scratch) {
-			n0 := (first + k) * gradChunk
+			n0 := (first + k) * GradChunk
 			sum := mem.Floats(t.positions * t.cin * t.cout)
-			t.gradChunk(sum, s, dy, n0, min(n0+gradChunk, t.n), mem, also)
+			t.gradChunk(sum, s, dy, n0, min(n0+GradChunk, t.n), mem, also)
 			dst := part[k*size:][:size]
 			clear(dst)
 			t.transformGrad(dst, sum, 0, t.cin)

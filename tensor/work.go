@@ -46,45 +46,61 @@ func giveWork(x []float32) {
 	work.free[len(x)] = append(work.free[len(x)], x)
 }
 
-// Packs keeps weights in the layout of the kernels between calls of the operations that are given it. The weights must
-// not change during its life. A nil *Packs keeps nothing: weights are then packed at every call, as training needs.
+// Packs keeps weights in the layouts of the kernels between calls of the operations that are given it, until Forget.
+// The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call.
 type Packs struct {
-	m map[packKey][]float32
+	m     map[packKey]*pack
+	round int // of Forget
 }
-
-// NewPacks returns an empty Packs.
-func NewPacks() *Packs { return &Packs{m: map[packKey][]float32{}} }
 
 type packKey struct {
 	w    *float32
 	form form
 }
 
+type pack struct {
+	data  []float32
+	round int // in which it was packed
+}
+
+// NewPacks returns an empty Packs.
+func NewPacks() *Packs { return &Packs{m: map[packKey]*pack{}} }
+
+// Forget says that weights have changed, or may change. The memory is kept for packing them again.
+func (p *Packs) Forget() { p.round++ }
+
 // form is one of the layouts that weights are packed in.
 type form uint8
 
 const (
-	panels    form = iota // panels of 32 columns, see simd.Gemm
-	winoForm2             // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
-	winoForm4             // and for tiles of 4×4
-	upForm                // the four 2×2 kernels of UpConv, in panels
+	panels        form = iota // panels of 32 columns, see simd.Gemm
+	panelsGrad                // of the transpose, for the input gradient
+	winoForm2                 // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
+	winoForm2Grad             // for the input gradient
+	winoForm4                 // for tiles of 4×4
+	winoForm4Grad             //
+	upForm                    // the four 2×2 kernels of UpConv, in panels
+	upFormGrad                //
 )
 
-// packed returns w packed by pack in the given form, size floats. done must be called after the last use.
-func (p *Packs) packed(w Tensor, f form, size int, pack func(dst []float32)) (buf []float32, done func()) {
+// packed returns w packed by fill in the given form, size floats. done must be called after the last use.
+func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) (buf []float32, done func()) {
 	if p == nil {
 		buf = takeWork(size)
-		pack(buf)
+		fill(buf)
 		return buf, func() { giveWork(buf) }
 	}
 	key := packKey{&w.Data[0], f}
-	buf, ok := p.m[key]
-	if !ok {
-		buf = make([]float32, size)
-		pack(buf)
-		p.m[key] = buf
+	e := p.m[key]
+	if e == nil {
+		e = &pack{make([]float32, size), p.round - 1}
+		p.m[key] = e
 	}
-	return buf, func() {}
+	if e.round != p.round {
+		fill(e.data)
+		e.round = p.round
+	}
+	return e.data, func() {}
 }
 
 // sameShape panics unless all of xs have the shape of y.
