@@ -237,6 +237,37 @@ func TestResetKeepsMemory(t *testing.T) {
 	require.Positive(t, first)
 }
 
+// A step may be computed in parts with Rewind in between, for the gradients of a Reset each, to the bit; and the next
+// step sees the new weights.
+func TestRewind(t *testing.T) {
+	const n = 48
+	x, target := random(1, n, 7, 7, 32), random(2, n, 7, 7, 32)
+	run := func(between func(tp tape)) []float32 {
+		w := param(3, 3, 3, 32, 32)
+		m := param(4, 32, 32)
+		tp := autograd.New()
+		for range 2 {
+			for i := 0; i < n; i += tensor.GradChunk {
+				part := func(x tensor.Tensor) *autograd.Var {
+					return autograd.Const(tensor.From(x.Data[i*7*7*32:][:tensor.GradChunk*7*7*32], tensor.GradChunk, 7, 7, 32))
+				}
+				l, _ := tp.MSE(tp.Linear(tp.SiLU(tp.Conv2D(part(x), w, nil, tensor.Same3)), m, nil), part(target), nil)
+				tp.Backward(l)
+				between(tp)
+			}
+			tp.Reset()
+			for _, p := range []*autograd.Var{w, m} {
+				for k, g := range p.Grad.Data {
+					p.Data[k] -= g
+				}
+			}
+		}
+		return append(w.Data, m.Data...)
+	}
+	want := run(func(tp tape) { tp.Reset() })
+	require.Equal(t, want, run(func(tp tape) { tp.Rewind() }))
+}
+
 func TestTempIsUndefined(t *testing.T) {
 	tp := autograd.New()
 	y := tp.Temp(2, 3)
