@@ -18,7 +18,7 @@ var presets = map[string]settings{
 	"digits": {
 		Data: "digits", Side: 8, Colours: 1,
 		Channels: ints{32, 64}, Layers: 2, Attention: bools{false, true}, Groups: 8,
-		Steps: 3000, Batch: 128, LR: 1e-3, Warmup: 100, EMA: floats{0.995}, SaveEvery: 500, SampleEvery: 500,
+		Steps: 2500, Batch: 128, LR: 2e-3, Warmup: 100, EMA: floats{0.998}, SaveEvery: 500, SampleEvery: 500,
 	},
 	"mnist": {
 		Data: "mnist", Side: 28, Colours: 1,
