@@ -27,12 +27,22 @@ func (b Block) window() Window {
 	return v
 }
 
+// dims checks the shapes of a block and returns the convolution's sizes.
+func (b Block) dims(op string, y, stats, x Tensor) convDims {
+	d := b.window().dims(op, y, x, b.W)
+	b.Norm.check(op, d.cin)
+	checkShape(op, b.W, 3, 3, d.cin, d.cout)
+	checkShape(op, stats, b.StatsShape(d.n)...)
+	checkOptional(op, b.B, d.cout)
+	checkOptional(op, b.PerImage, d.n, d.cout)
+	checkOptional(op, b.Residual, y.Shape...)
+	return d
+}
+
 // NormSiLUConv computes y, and the norm's statistics for the gradient. x [N H W Cin], y [N H W Cout],
 // stats [N Groups 2]. packs may be nil.
 func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
-	d := b.window().dims("NormSiLUConv", y, x, b.W)
-	b.check("NormSiLUConv", d.cin)
-	checkShape("NormSiLUConv: stats", stats, b.StatsShape(d.n)...)
+	d := b.dims("NormSiLUConv", y, stats, x)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	size := perImage(x)
 	par.For(d.n, func(i int, mem *par.Scratch) {
@@ -54,9 +64,19 @@ type BlockGrad struct {
 	PerImage    Tensor
 }
 
+func (g BlockGrad) check(d convDims) {
+	checkOptional("NormSiLUConvGrad: X", g.X, d.n, d.h, d.w, d.cin)
+	checkOptional("NormSiLUConvGrad: Gamma", g.Gamma, d.cin)
+	checkOptional("NormSiLUConvGrad: Beta", g.Beta, d.cin)
+	checkOptional("NormSiLUConvGrad: W", g.W, 3, 3, d.cin, d.cout)
+	checkOptional("NormSiLUConvGrad: B", g.B, d.cout)
+	checkOptional("NormSiLUConvGrad: PerImage", g.PerImage, d.n, d.cout)
+}
+
 // NormSiLUConvGrad adds the gradients of NormSiLUConv. packs may be nil.
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
-	d := b.window().dims("NormSiLUConvGrad", dy, x, b.W)
+	d := b.dims("NormSiLUConvGrad", dy, stats, x)
+	dst.check(d)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	par.For(d.n, func(i int, _ *par.Scratch) {
 		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], b.stats(stats, i))

@@ -18,12 +18,16 @@ import (
 // so a row of the result is a sum of KH matrix products of rows s·Cin apart.
 func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2D", y, x, w)
+	checkOptional("Conv2D: bias", b, d.cout)
 	d.conv(y, source{x: x}, w, epilogue{bias: b}, packs)
 }
 
 // Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false. packs may be nil.
 func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2DGrad", dy, x, w)
+	checkOptional("Conv2DGrad: dx", dx, x.Shape...)
+	checkOptional("Conv2DGrad: dw", dw, w.Shape...)
+	checkOptional("Conv2DGrad: db", db, d.cout)
 	if !dx.Empty() {
 		if f := d.winograd(); f != nil {
 			f.inputGrad(dx, add, w, dy, packs)

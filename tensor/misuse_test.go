@@ -134,8 +134,30 @@ func TestShapeMisuse(t *testing.T) {
 			tensor.NormSiLUConv(y, stats, image, with(func(b *tensor.Block) { b.W = z(3, 3, 5, 5) }), nil)
 		}},
 		{"NormSiLUConv", func() { tensor.NormSiLUConv(y, stats, image, with(func(b *tensor.Block) { b.Groups = 5 }), nil) }},
-		{"NormSiLUConv: stats", func() { tensor.NormSiLUConv(y, z(2, 8, 2), image, block, nil) }},
+		{"NormSiLUConv", func() { tensor.NormSiLUConv(y, z(2, 8, 2), image, block, nil) }},
 		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{}, stats, image, image, block, nil) }},
+		{"Conv2D: bias", func() { tensor.Conv2D(y, image, w, z(8), same, nil) }},
+		{"Conv2DGrad", func() { tensor.Conv2DGrad(small, false, none, none, image, w, y, same, nil) }},
+		{"Conv2DGrad", func() { tensor.Conv2DGrad(none, false, z(3, 3, 5, 8), none, image, w, y, same, nil) }},
+		{"Conv2DGrad", func() { tensor.Conv2DGrad(none, false, none, z(8), image, w, y, same, nil) }},
+		{"NormSiLUConv", func() { tensor.NormSiLUConv(y, stats, image, with(func(b *tensor.Block) { b.B = z(8) }), nil) }},
+		{"NormSiLUConv", func() {
+			tensor.NormSiLUConv(y, stats, image, with(func(b *tensor.Block) { b.PerImage = z(1, 5) }), nil)
+		}},
+		{"NormSiLUConv", func() {
+			tensor.NormSiLUConv(y, stats, image, with(func(b *tensor.Block) { b.Residual = z(2, 6, 4, 5) }), nil)
+		}},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{X: small}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{W: z(3, 3, 5, 8)}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{B: z(8)}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{Gamma: z(4)}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{Beta: z(4)}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{PerImage: z(1, 5)}, stats, image, y, block, nil) }},
+		{"NormSiLUConvGrad", func() { tensor.NormSiLUConvGrad(tensor.BlockGrad{}, z(2, 8, 2), image, y, block, nil) }},
+		// A 3×3 kernel is the block's own: NormSiLUConv has no other.
+		{"NormSiLUConv", func() {
+			tensor.NormSiLUConv(z(2, 6, 8, 5), stats, image, with(func(b *tensor.Block) { b.W = z(1, 1, 8, 5) }), nil)
+		}},
 	}
 	for i, tt := range tests {
 		if !panics(t, tt.op, tt.f) {
