@@ -41,9 +41,35 @@ func (a *arena) give(x []float32) {
 	}
 }
 
+// owns reports whether x is in use of the arena's memory.
+func (a *arena) owns(x []float32) bool {
+	if len(x) == 0 {
+		return false
+	}
+	_, ok := a.inUse[&x[0]]
+	return ok
+}
+
 func (a *arena) reset() {
 	for p, x := range a.inUse {
 		delete(a.inUse, p)
 		a.free[len(x)] = append(a.free[len(x)], x)
 	}
+}
+
+// pool holds the Vars of a tape's results, to be used again after a reset.
+type pool struct {
+	list []*Var
+	used int
+}
+
+// take returns an empty Var.
+func (p *pool) take() *Var {
+	if p.used == len(p.list) {
+		p.list = append(p.list, new(Var))
+	}
+	v := p.list[p.used]
+	p.used++
+	*v = Var{}
+	return v
 }

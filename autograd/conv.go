@@ -7,10 +7,10 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 	oh, ow := v.Out(x.Shape[1], x.Shape[2], w.Shape[0], w.Shape[1])
 	y := t.Temp(x.Shape[0], oh, ow, w.Shape[3])
 	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
-	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packs)
+	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packsOf(w))
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v, t.packs)
+		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v, t.packsOf(w))
 	}, x, w, b)
 }
 
@@ -19,9 +19,9 @@ func (t *Tape) UpConv(x, w, b *Var) *Var {
 	n, h, wd, _ := x.Dims4()
 	y := t.Temp(n, 2*h, 2*wd, w.Shape[3])
 	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
-	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
+	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packsOf(w))
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packs)
+		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packsOf(w))
 	}, x, w, b)
 }

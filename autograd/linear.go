@@ -7,10 +7,10 @@ func (t *Tape) Linear(x, w, b *Var) *Var {
 	last := len(x.Shape) - 1
 	y := t.Temp(append(x.Shape[:last:last], w.Shape[1])...)
 	t.MACs += len(y.Data) * w.Shape[0]
-	tensor.Linear(y.Tensor, x.Tensor, w.Tensor, value(b), t.packs)
+	tensor.Linear(y.Tensor, x.Tensor, w.Tensor, value(b), t.packsOf(w))
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.LinearGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packs)
+		tensor.LinearGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packsOf(w))
 	}, x, w, b)
 }
 

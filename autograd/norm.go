@@ -46,7 +46,7 @@ func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
 	y := t.Temp(n, h, w, b.W.Shape[3])
 	stats := t.Temp(b.Norm.values().StatsShape(n)...)
 	t.MACs += len(y.Data) * len(b.W.Data) / b.W.Shape[3]
-	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, b.values(), t.packs)
+	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, b.values(), t.packsOf(b.W))
 	t.Release(stats)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
@@ -54,7 +54,7 @@ func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
 			X: dx, AddX: add,
 			Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
 			W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
-		}, stats.Tensor, x.Tensor, y.Grad, b.values(), t.packs)
+		}, stats.Tensor, x.Tensor, y.Grad, b.values(), t.packsOf(b.W))
 		t.pass(b.Residual, y)
 	}, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual)
 }

@@ -43,6 +43,7 @@ type Tape struct {
 	MACs int
 
 	nodes     []node
+	vars      pool
 	mem       arena
 	inference bool
 	packs     *tensor.Packs // weights in the layouts of the kernels; nil until a recording tape is first rewound
@@ -85,12 +86,15 @@ func (t *Tape) Rewind() {
 func (t *Tape) forget() {
 	clear(t.nodes)
 	t.nodes = t.nodes[:0]
+	t.vars.used = 0
 	t.mem.reset()
 }
 
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
 func (t *Tape) Temp(shape ...int) *Var {
-	return &Var{Tensor: tensor.From(t.mem.take(tensor.Size(shape)), shape...)}
+	v := t.vars.take()
+	v.Tensor = tensor.From(t.mem.take(tensor.Size(shape)), shape...)
+	return v
 }
 
 // Release says that the caller will not read vs again, nor use them in another operation. An inference tape gives
@@ -179,6 +183,15 @@ func (t *Tape) pass(x, y *Var) {
 	default:
 		tensor.Accumulate(x.Grad, y.Grad)
 	}
+}
+
+// packsOf returns where the prepared form of a weight is kept: nowhere if it was computed on the tape, whose memory
+// will hold something else in time.
+func (t *Tape) packsOf(w *Var) *tensor.Packs {
+	if t.mem.owns(w.Data) {
+		return nil
+	}
+	return t.packs
 }
 
 // free gives the memory of x back to the tape and empties x, so that a late reader fails instead of reading garbage.

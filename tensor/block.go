@@ -124,7 +124,7 @@ func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Ten
 	grads := source{x: dy}
 	back := func(n0, n1 int, mem *par.Scratch) {
 		da := mem.Floats((n1 - n0) * size)
-		t.run(tiledPiece{n0, n1, 0, t.th, 0, (cin + panelWidth - 1) / panelWidth}, &grads, u, mem, func(k int) target {
+		t.run(tiledPiece{n0, n1, 0, t.th, 0, t.panels()}, &grads, u, mem, func(k int) target {
 			return target{y: da[(k-n0)*size:][:size]}
 		})
 		for k := n0; k < n1; k++ {

@@ -146,14 +146,14 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
 	pRow := d.cols * d.cin
 	size := d.rows * pRow
+	aOff, bOff := make([]int, d.oh), make([]int, d.oh)
+	for r := range d.oh {
+		aOff[r], bOff[r] = r*d.Stride*pRow, r*d.outRow
+	}
 	for n0 := 0; n0 < d.n; n0 += partialChunks * GradChunk {
 		n1 := min(n0+partialChunks*GradChunk, d.n)
 		p := s.padded(n0, n1, d.Top, d.Left, d.rows, d.cols)
 		weightGrad(dw.Data, n1-n0, d.kh*d.tapRow, d.cout, func(dst []float32, i0, i1, r0, r1 int, fresh bool) {
-			aOff, bOff := make([]int, d.oh), make([]int, d.oh)
-			for r := range d.oh {
-				aOff[r], bOff[r] = r*d.Stride*pRow, r*d.outRow
-			}
 			for row := r0; row < r1; { // rows of one kernel row at a time
 				kh, tap := row/d.tapRow, row%d.tapRow
 				count := min(d.tapRow-tap, r1-row)
@@ -188,40 +188,56 @@ func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor, packs *Pack
 	top, left := (d.kh-1)/d.Stride, (d.kw-1)/d.Stride // zeros before dy: the furthest that a tap looks back
 	rows, cols := d.rows/d.Stride+top+1, d.cols/d.Stride+left+1
 	src := source{x: dy}
+	phases := make([]gradPhase, d.Stride*d.Stride)
+	for i := range phases {
+		phases[i] = d.gradPhase(i/d.Stride, i%d.Stride, top, left, cols)
+	}
 	par.For(d.n, func(n int, mem *par.Scratch) {
 		p := mem.Floats(rows * cols * d.cout)
 		src.fill(p, cols*d.cout, n, 0, rows, top, left)
-		for phase := range d.Stride * d.Stride {
-			d.inputGradPhase(dx, add, wt, p, n, phase/d.Stride, phase%d.Stride, top, left, cols)
+		for _, f := range phases {
+			d.inputGradPhase(dx, add, wt, p, n, f, cols)
 		}
 	})
 }
 
-// inputGradPhase computes the pixels with (y+top)%s = py and (x+left)%s = px of image n. p is dy bordered by top rows
-// and left columns of zeros, and cols wide.
-func (d convDims) inputGradPhase(dx Tensor, add bool, wt, p []float32, n, py, px, top, left, cols int) {
+// gradPhase is one phase of an input gradient: its first pixel, how many there are in a row, and for each tap that
+// reaches them the offsets of dy and of the tap's weights.
+type gradPhase struct {
+	y0, x0, count int
+	aOff, bOff    []int
+}
+
+// gradPhase returns the phase (y+top)%s = py, (x+left)%s = px, for dy bordered by top rows and left columns of zeros
+// and cols wide.
+func (d convDims) gradPhase(py, px, top, left, cols int) gradPhase {
 	s, panel := d.Stride, panelSize(d.cout, d.cin)
-	y0, x0 := ((py-d.Top)%s+s)%s, ((px-d.Left)%s+s)%s // the first such pixel
-	count := (d.w - x0 + s - 1) / s
-	var aOff, bOff []int
+	f := gradPhase{y0: ((py-d.Top)%s + s) % s, x0: ((px-d.Left)%s + s) % s}
+	f.count = (d.w - f.x0 + s - 1) / s
 	for kh := py; kh < d.kh; kh += s {
 		for kw := px; kw < d.kw; kw += s {
-			i, j := top-kh/s, left-kw/s+(x0+d.Left)/s
-			aOff, bOff = append(aOff, (i*cols+j)*d.cout), append(bOff, (kh*d.kw+kw)*panel)
+			i, j := top-kh/s, left-kw/s+(f.x0+d.Left)/s
+			f.aOff, f.bOff = append(f.aOff, (i*cols+j)*d.cout), append(f.bOff, (kh*d.kw+kw)*panel)
 		}
 	}
-	for y := y0; y < d.h && count > 0; y += s {
-		c := dx.Data[((n*d.h+y)*d.w+x0)*d.cin:]
-		if len(aOff) == 0 { // no tap reaches these pixels
-			for k := 0; k < count && !add; k++ {
+	return f
+}
+
+// inputGradPhase computes the pixels of one phase of image n. p is dy bordered by zeros, cols wide.
+func (d convDims) inputGradPhase(dx Tensor, add bool, wt, p []float32, n int, f gradPhase, cols int) {
+	s := d.Stride
+	for y := f.y0; y < d.h && f.count > 0; y += s {
+		c := dx.Data[((n*d.h+y)*d.w+f.x0)*d.cin:]
+		if len(f.aOff) == 0 { // no tap reaches these pixels
+			for k := 0; k < f.count && !add; k++ {
 				clear(c[k*s*d.cin:][:d.cin])
 			}
 			continue
 		}
 		g := simd.Gemm{
-			M: count, N: d.cin, K: d.cout,
-			A: p[(y+d.Top)/s*cols*d.cout:], ARow: d.cout, AK: 1, AOff: aOff,
-			B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
+			M: f.count, N: d.cin, K: d.cout,
+			A: p[(y+d.Top)/s*cols*d.cout:], ARow: d.cout, AK: 1, AOff: f.aOff,
+			B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: f.bOff,
 			C: c, CRow: s * d.cin, Add: add,
 		}
 		g.Run()

@@ -53,7 +53,7 @@ func linearDims(op string, y, x, w, b Tensor) (rows, in, out int) {
 	if last < 1 || x.Shape[last] != in || len(y.Shape) != last+1 || y.Shape[last] != out || len(y.Data)*in != len(x.Data)*out {
 		panic(fmt.Sprintf("tensor: %s: got x %v and y %v, want [… %d] and [… %d] for weights %v", op, x.Shape, y.Shape, in, out, w.Shape))
 	}
-	checkOptional(op+": bias", b, out)
+	checkOptional(op, b, out)
 	return len(x.Data) / max(in, 1), in, out
 }
 

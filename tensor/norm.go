@@ -28,8 +28,8 @@ func (m Norm) check(op string, c int) {
 	if m.Groups <= 0 || c%m.Groups != 0 {
 		panic(fmt.Sprintf("tensor: %s: got %d channels, want a multiple of %d groups", op, c, m.Groups))
 	}
-	checkShape(op+": Gamma", m.Gamma, c)
-	checkShape(op+": Beta", m.Beta, c)
+	checkShape(op, m.Gamma, c)
+	checkShape(op, m.Beta, c)
 }
 
 // GroupNorm computes y = m(x) and saves the statistics. x, y [N H W C], stats [N Groups 2].

@@ -32,6 +32,7 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 	bands := (d.h + band - 1) / band
 	e := epilogue{bias: b}
 	s := source{x: x}
+	aOff, bOff := []int{0, pRow}, []int{0, 2 * d.cin * panelWidth}
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
 		n, r0 := i/bands, i%bands*band
 		r1 := min(r0+band, d.h)
@@ -44,8 +45,8 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 				py, px := phase/2, phase%2
 				g := simd.Gemm{
 					M: d.w, N: d.cout, K: 2 * d.cin,
-					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: []int{0, pRow},
-					B: wp[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: []int{0, 2 * d.cin * panelWidth},
+					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: aOff,
+					B: wp[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: bOff,
 					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Add: add,
 				}
 				g.Run()
@@ -81,7 +82,7 @@ type upConv struct {
 func upDims(op string, y, x, w Tensor) upConv {
 	n, h, wd, cin := x.Dims4()
 	_, _, _, cout := w.Dims4()
-	checkShape(op+": weights", w, 3, 3, cin, cout)
+	checkShape(op, w, 3, 3, cin, cout)
 	checkShape(op, y, n, 2*h, 2*wd, cout)
 	return upConv{n, h, wd, cin, cout, 4 * cin * cout, panelSize(4*cin, cout)}
 }
@@ -156,6 +157,10 @@ func (d upConv) weightGrad(dw, x, dy Tensor) {
 	s := source{x: x}
 	kernels := takeWork(4 * d.size)
 	defer giveWork(kernels)
+	aOff, bOff := make([]int, d.h), make([]int, d.h) // of the rows of x and of dy
+	for r := range d.h {
+		aOff[r], bOff[r] = r*pRow, r*4*d.w*d.cout
+	}
 	for n0 := 0; n0 < d.n; n0 += GradChunk {
 		n1 := min(n0+GradChunk, d.n)
 		p := s.padded(n0, n1, 1, 1, d.h+2, d.w+2)
@@ -163,25 +168,23 @@ func (d upConv) weightGrad(dw, x, dy Tensor) {
 		par.For(8*blocks, func(i int, _ *par.Scratch) {
 			phase, a, block := i/(2*blocks), i/blocks%2, i%blocks
 			c0, c1 := block*2*d.cin/blocks, (block+1)*2*d.cin/blocks
-			d.kernelGrad(kernels[phase*d.size+(a*2*d.cin+c0)*d.cout:], p, dy, n0, n1, phase, a, c0, c1-c0, size, pRow)
+			to := (phase/2+a)*pRow + phase%2*d.cin + c0
+			from := (phase/2*2*d.w + phase%2) * d.cout
+			d.kernelGrad(kernels[phase*d.size+(a*2*d.cin+c0)*d.cout:], p[to:], dy.Data[from:], aOff, bOff, n0, n1, c1-c0, size)
 		})
 		d.unfold(dw.Data, kernels)
 		giveWork(p)
 	}
 }
 
-// kernelGrad computes count rows, from c0 on, of kernel row a of one phase, summed over images n0…n1 with input p.
-func (d upConv) kernelGrad(dst, p []float32, dy Tensor, n0, n1, phase, a, c0, count, size, pRow int) {
-	py, px := phase/2, phase%2
-	aOff, bOff := make([]int, d.h), make([]int, d.h)
-	for r := range d.h {
-		aOff[r], bOff[r] = (r+py+a)*pRow+px*d.cin+c0, (2*r+py)*2*d.w*d.cout+px*d.cout
-	}
+// kernelGrad computes count rows of a kernel's gradient, summed over images n0…n1. p, of size floats an image, and dy
+// begin where the first row's first products lie.
+func (d upConv) kernelGrad(dst, p, dy []float32, aOff, bOff []int, n0, n1, count, size int) {
 	for n := n0; n < n1; n++ {
 		g := simd.Gemm{
 			M: count, N: d.cout, K: d.w,
 			A: p[(n-n0)*size:], ARow: 1, AK: d.cin, AOff: aOff,
-			B: dy.Data[n*4*d.h*d.w*d.cout:], BRow: 2 * d.cout, BPanel: panelWidth, BOff: bOff,
+			B: dy[n*4*d.h*d.w*d.cout:], BRow: 2 * d.cout, BPanel: panelWidth, BOff: bOff,
 			C: dst, CRow: d.cout, Add: n > n0,
 		}
 		g.Run()

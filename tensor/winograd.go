@@ -105,30 +105,38 @@ func padStride(c int) int {
 // channels.
 type tiledPiece struct{ n0, n1, r0, r1, p0, p1 int }
 
-// pieces cuts the work. A batch of large images is cut by image, small images are taken together until they fill a
-// block of tiles, and with fewer images than processors each is cut in bands and groups of channels. No cut changes a
-// bit of the result, so it may depend on the number of processors.
-func (t tiling) pieces() []tiledPiece {
-	procs := runtime.GOMAXPROCS(0)
-	group := t.group()
-	groups := (t.n + group - 1) / group
-	bandRows := t.th
-	if groups < 2*procs {
-		bandRows = t.blockRows()
-	}
-	bands := (t.th + bandRows - 1) / bandRows
-	panels := (t.cout + panelWidth - 1) / panelWidth
-	splits := min(panels, (procs+groups*bands-1)/(groups*bands))
-	var ps []tiledPiece
-	for n := 0; n < t.n; n += group {
-		for r := 0; r < t.th; r += bandRows {
-			for k := range splits {
-				ps = append(ps, tiledPiece{n, min(n+group, t.n), r, min(r+bandRows, t.th), k * panels / splits, (k + 1) * panels / splits})
-			}
-		}
-	}
-	return ps
+// cut says how the work of a convolution is cut. A batch of large images is cut by image, small images are taken
+// together until they fill a block of tiles, and with fewer images than processors each is cut in bands and groups of
+// channels. No cut changes a bit of the result, so it may depend on the number of processors.
+type cut struct {
+	group, bandRows, splits int // images, tile rows and groups of channels
+	pieces, bands           int
 }
+
+func (t tiling) cut() cut {
+	procs := runtime.GOMAXPROCS(0)
+	c := cut{group: t.group(), bandRows: t.th}
+	groups := (t.n + c.group - 1) / c.group
+	if groups < 2*procs {
+		c.bandRows = t.blockRows()
+	}
+	c.bands = (t.th + c.bandRows - 1) / c.bandRows
+	c.splits = max(1, min(t.panels(), (procs+groups*c.bands-1)/max(1, groups*c.bands)))
+	c.pieces = groups * c.bands * c.splits
+	return c
+}
+
+// piece returns piece i of the cut.
+func (t tiling) piece(c cut, i int) tiledPiece {
+	n, r, k := i/(c.bands*c.splits)*c.group, i/c.splits%c.bands*c.bandRows, i%c.splits
+	return tiledPiece{
+		n, min(n+c.group, t.n), r, min(r+c.bandRows, t.th),
+		k * t.panels() / c.splits, (k + 1) * t.panels() / c.splits,
+	}
+}
+
+// panels is the number of panels of the result's channels.
+func (t tiling) panels() int { return (t.cout + panelWidth - 1) / panelWidth }
 
 // group is the number of images taken together: so many that they fill about one block of tiles, and that all
 // processors have equally many groups.
@@ -158,10 +166,9 @@ func (f *winograd) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) 
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
 	u, done := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer done()
-	ps := t.pieces()
-	par.For(len(ps), func(i int, mem *par.Scratch) {
-		p := ps[i]
-		t.run(p, &s, u, mem, func(n int) target {
+	c := t.cut()
+	par.For(c.pieces, func(i int, mem *par.Scratch) {
+		t.run(t.piece(c, i), &s, u, mem, func(n int) target {
 			size := h * wd * t.cout
 			to := target{y: y.Data[n*size:][:size], start: e.start(n, t.cout, mem)}
 			if !e.residual.Empty() {
@@ -204,10 +211,10 @@ func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	t := f.tiling(n, h, wd, w.Shape[3], cin)
 	u, done := f.packedGrad(w, packs)
 	defer done()
-	ps := t.pieces()
+	c := t.cut()
 	s := source{x: dy}
-	par.For(len(ps), func(i int, mem *par.Scratch) {
-		t.run(ps[i], &s, u, mem, func(n int) target {
+	par.For(c.pieces, func(i int, mem *par.Scratch) {
+		t.run(t.piece(c, i), &s, u, mem, func(n int) target {
 			size := h * wd * cin
 			to := target{y: dx.Data[n*size:][:size]}
 			if add {

@@ -26,21 +26,27 @@ func For(n int, f func(i int, s *Scratch)) {
 		}
 		return
 	}
-	j := &job{n: int64(n), f: f, run: max(1, int64(n/(runsPerWorker*procs)))}
+	j := takeJob()
+	j.n, j.f, j.run = int64(n), f, max(1, int64(n/(runsPerWorker*procs)))
+	j.next.Store(0)
 	j.left.Store(int64(n))
 	j.done.Add(1)
 	startWorkers(helpers)
 	for range helpers {
+		j.users.Add(1)
 		select {
 		case jobs <- j:
 		default: // every worker is busy and the queue is full: the caller does what nobody else takes
+			j.users.Add(-1)
 		}
 	}
 	j.work()
 	if !spin(func() bool { return j.left.Load() == 0 }) {
 		j.done.Wait()
 	}
-	if p := j.panicked.Load(); p != nil {
+	p := j.panicked.Swap(nil)
+	j.leave()
+	if p != nil {
 		panic(*p)
 	}
 }
@@ -49,7 +55,8 @@ func For(n int, f func(i int, s *Scratch)) {
 // balance, and the more often they meet at the counter.
 const runsPerWorker = 8
 
-// A job is one call of For. Workers that receive it after its last piece was taken find nothing to do.
+// A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
+// when the caller and all workers that received it have left.
 type job struct {
 	n        int64
 	run      int64 // pieces handed out at a time
@@ -57,6 +64,7 @@ type job struct {
 	next     atomic.Int64   // the next piece to hand out
 	left     atomic.Int64   // pieces that have not returned
 	done     sync.WaitGroup // released by the last of them
+	users    atomic.Int32
 	panicked atomic.Pointer[any]
 }
 
@@ -90,7 +98,35 @@ func (j *job) pieces(i, end int, s *Scratch) {
 	}
 }
 
+// leave says that the caller or a worker will not touch j again.
+func (j *job) leave() {
+	if j.users.Add(-1) == 0 {
+		j.f = nil
+		idleJobs.Lock()
+		idleJobs.list = append(idleJobs.list, j)
+		idleJobs.Unlock()
+	}
+}
+
+// takeJob returns a job that nobody uses, with the caller as its first user.
+func takeJob() *job {
+	idleJobs.Lock()
+	defer idleJobs.Unlock()
+	var j *job
+	if n := len(idleJobs.list); n > 0 {
+		j, idleJobs.list = idleJobs.list[n-1], idleJobs.list[:n-1]
+	} else {
+		j = new(job)
+	}
+	j.users.Store(1)
+	return j
+}
+
 var (
+	idleJobs struct {
+		sync.Mutex
+		list []*job
+	}
 	jobs    = make(chan *job, 64)
 	workers struct {
 		sync.Mutex
@@ -122,6 +158,7 @@ func serve() {
 			j = <-jobs
 		}
 		j.work()
+		j.leave()
 	}
 }
 
