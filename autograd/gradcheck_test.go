@@ -38,6 +38,15 @@ func TestGradients(t *testing.T) {
 			})
 		}
 	}
+	shortcut := func(m tensor.Method) gradcheck.Op {
+		return func(t tape, x vars) *autograd.Var {
+			y, s := t.NormSiLUConvShortcut(x[0], autograd.Block{
+				Norm: autograd.Norm{Gamma: x[1], Beta: x[2], Groups: 3, Eps: 1e-5},
+				W:    x[3], B: x[4], Method: m,
+			}, x[5], x[6])
+			return t.Add(y, s)
+		}
+	}
 	tests := []struct {
 		name string
 		op   gradcheck.Op
@@ -69,6 +78,8 @@ func TestGradients(t *testing.T) {
 		{"GroupNorm", func(t tape, x vars) *autograd.Var {
 			return t.GroupNorm(x[0], autograd.Norm{Gamma: x[1], Beta: x[2], Groups: 3, Eps: 1e-5})
 		}, in(random(1, 2, 3, 2, 6), random(2, 6), random(3, 6))},
+		{"NormSiLUConvShortcut/direct", shortcut(tensor.Direct), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 6, 5), random(7, 5))},
+		{"NormSiLUConvShortcut/winograd 4", shortcut(tensor.Winograd4), in(random(1, 18, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 6, 5), random(7, 5))},
 		{"NormSiLUConv/direct", block(tensor.Direct), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
 		{"NormSiLUConv/winograd 2", block(tensor.Winograd2), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},
 		{"NormSiLUConv/winograd 4", block(tensor.Winograd4), in(random(1, 2, 5, 3, 6), random(2, 6), random(3, 6), random(4, 3, 3, 6, 5), random(5, 5), random(6, 2, 5), random(7, 2, 5, 3, 5))},

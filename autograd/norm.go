@@ -42,19 +42,55 @@ func (b Block) values() tensor.Block {
 
 // NormSiLUConv returns Residual + conv3×3(SiLU(GroupNorm(x))) + B + PerImage.
 func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
-	n, h, w, _ := x.Dims4()
-	y := t.Temp(n, h, w, b.W.Shape[3])
+	y, _ := t.block(x, b, nil, nil)
+	return y
+}
+
+// NormSiLUConvShortcut is NormSiLUConv with a second result, s = Linear(x, w, bias), which is computed with it while x
+// is in the cache. Both results must lead to the loss.
+func (t *Tape) NormSiLUConvShortcut(x *Var, b Block, w, bias *Var) (y, s *Var) {
+	return t.block(x, b, w, bias)
+}
+
+func (t *Tape) block(x *Var, b Block, w, bias *Var) (y, s *Var) {
+	n, h, wd, _ := x.Dims4()
+	y = t.Temp(n, h, wd, b.W.Shape[3])
 	stats := t.Temp(b.Norm.values().StatsShape(n)...)
 	t.MACs += len(y.Data) * len(b.W.Data) / b.W.Shape[3]
-	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, b.values(), t.packsOf(b.W))
+	v := b.values()
+	if w != nil {
+		s = t.Temp(n, h, wd, w.Shape[1])
+		t.MACs += len(s.Data) * w.Shape[0]
+		v.Shortcut = tensor.Shortcut{W: w.Tensor, B: value(bias), S: s.Tensor}
+	}
+	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, v, t.packsOf(b.W))
 	t.Release(stats)
-	return t.record(y, func() {
-		dx, add := t.grad(x)
-		tensor.NormSiLUConvGrad(tensor.BlockGrad{
-			X: dx, AddX: add,
-			Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
-			W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
-		}, stats.Tensor, x.Tensor, y.Grad, b.values(), t.packsOf(b.W))
-		t.pass(b.Residual, y)
-	}, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual)
+	t.record(y, func() { t.blockGrad(x, y, s, stats, b, w, bias) }, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual, w, bias)
+	if s != nil {
+		s.result = y.result
+	}
+	return y, s
+}
+
+func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
+	v := b.values()
+	dx, add := t.grad(x)
+	dst := tensor.BlockGrad{
+		X: dx, AddX: add,
+		Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
+		W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
+	}
+	if s != nil {
+		if s.Grad.Empty() {
+			panic("autograd: Backward: got a NormSiLUConvShortcut whose second result does not lead to the loss, want both to")
+		}
+		v.Shortcut = tensor.Shortcut{W: w.Tensor, B: value(bias), S: s.Grad}
+		dst.ShortcutW, dst.ShortcutB = t.sum(w), t.sum(bias)
+	}
+	tensor.NormSiLUConvGrad(dst, stats.Tensor, x.Tensor, y.Grad, v, t.packsOf(b.W))
+	t.pass(b.Residual, y)
+	if s != nil {
+		t.free(&s.Grad)
+		t.free(&s.Tensor)
+	}
 }

@@ -70,15 +70,11 @@ func newResnet(p *Params, cfg *Config, in, out int, scale float64) *resnet {
 
 func (r *resnet) forward(c *call, x *autograd.Var) *autograd.Var {
 	e := r.timeProj.forward(c, c.temb)
-	skip := x
-	if r.shortcut != nil {
-		skip = r.shortcut.forward(c, x)
-	}
 	first := autograd.Block{Norm: r.norm1, W: r.conv1.w, B: r.conv1.b, Method: c.method}
 	if !r.scaleShift {
 		first.PerImage = e
 	}
-	h := c.NormSiLUConv(x, first)
+	h, skip := r.firstHalf(c, x, first)
 	var y *autograd.Var
 	if r.scaleShift || c.drop.P > 0 {
 		y = r.secondHalf(c, h, e, skip)
@@ -90,6 +86,14 @@ func (r *resnet) forward(c *call, x *autograd.Var) *autograd.Var {
 		c.Release(skip)
 	}
 	return rescaled(c, y, r.scale)
+}
+
+// firstHalf returns the block's first convolution and shortcut(x).
+func (r *resnet) firstHalf(c *call, x *autograd.Var, first autograd.Block) (h, skip *autograd.Var) {
+	if r.shortcut == nil {
+		return c.NormSiLUConv(x, first), x
+	}
+	return c.NormSiLUConvShortcut(x, first, r.shortcut.w, r.shortcut.b)
 }
 
 // secondHalf is the block's second convolution where something stands between norm and SiLU, or SiLU and convolution.

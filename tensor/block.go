@@ -9,6 +9,8 @@ import (
 //
 //	y = Conv2D(SiLU(GroupNorm(x)), W) + B + PerImage + Residual
 //
+// and with it, for a block whose residual connection changes the number of channels, Shortcut.S = Linear(x).
+//
 // Per image, x is read once, normalised and activated into a zero-bordered image that stays in the cache, and
 // convolved from there. Nothing in between is kept: the gradient computes the activation again from x and the saved
 // statistics, which is less traffic than reading it back would be, and a third of the memory.
@@ -18,7 +20,15 @@ type Block struct {
 	B        Tensor // [Cout] or empty
 	PerImage Tensor // [N Cout] or empty: the time embedding
 	Residual Tensor // [N H W Cout] or empty
+	Shortcut Shortcut
 	Method   Method
+}
+
+// Shortcut is a 1×1 convolution S = x·W + B of a block's input, computed while that is in the cache.
+type Shortcut struct {
+	W Tensor // [Cin Cs]; empty for no shortcut
+	B Tensor // [Cs] or empty
+	S Tensor // [N H W Cs]: the result, or for the gradient dS
 }
 
 func (b Block) window() Window {
@@ -36,21 +46,32 @@ func (b Block) dims(op string, y, stats, x Tensor) convDims {
 	checkOptional(op, b.B, d.cout)
 	checkOptional(op, b.PerImage, d.n, d.cout)
 	checkOptional(op, b.Residual, y.Shape...)
+	if c := b.Shortcut; !c.W.Empty() {
+		linearDims(op, c.S, x, c.W, c.B)
+	}
 	return d
 }
 
-// NormSiLUConv computes y, and the norm's statistics for the gradient. x [N H W Cin], y [N H W Cout],
+// NormSiLUConv computes y and Shortcut.S, and the norm's statistics for the gradient. x [N H W Cin], y [N H W Cout],
 // stats [N Groups 2]. packs may be nil.
 func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConv", y, stats, x)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	size := perImage(x)
-	par.For(d.n, func(i int, mem *par.Scratch) {
+	s.prepare = func(i int, mem *par.Scratch) {
 		st := b.stats(stats, i)
 		b.measure(st, x.Data[i*size:][:size], mem)
 		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], st)
-	})
-	d.conv(y, s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
+	}
+	if c := b.Shortcut; !c.W.Empty() {
+		cs := c.W.Shape[1]
+		wp, done := packs.packed(c.W, panels, panelSize(d.cin, cs), func(p []float32) { packPanels(p, c.W.Data, d.cin, cs) })
+		defer done()
+		s.also = func(n0, n1 int) {
+			addRows(c.S.Data[n0*d.h*d.w*cs:], x.Data[n0*size:], wp, (n1-n0)*d.h*d.w, d.cin, cs, c.B.Data, false)
+		}
+	}
+	d.conv(y, &s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
 	giveWork(s.scale)
 	giveWork(s.shift)
 }
@@ -62,99 +83,138 @@ type BlockGrad struct {
 	Gamma, Beta Tensor
 	W, B        Tensor
 	PerImage    Tensor
+
+	ShortcutW, ShortcutB Tensor
 }
 
-func (g BlockGrad) check(d convDims) {
+func (g BlockGrad) check(d convDims, c Shortcut) {
 	checkOptional("NormSiLUConvGrad: X", g.X, d.n, d.h, d.w, d.cin)
 	checkOptional("NormSiLUConvGrad: Gamma", g.Gamma, d.cin)
 	checkOptional("NormSiLUConvGrad: Beta", g.Beta, d.cin)
 	checkOptional("NormSiLUConvGrad: W", g.W, 3, 3, d.cin, d.cout)
 	checkOptional("NormSiLUConvGrad: B", g.B, d.cout)
 	checkOptional("NormSiLUConvGrad: PerImage", g.PerImage, d.n, d.cout)
+	checkOptional("NormSiLUConvGrad: ShortcutW", g.ShortcutW, c.W.Shape...)
+	checkOptional("NormSiLUConvGrad: ShortcutB", g.ShortcutB, c.W.Shape[min(1, len(c.W.Shape)):]...)
 }
 
 // NormSiLUConvGrad adds the gradients of NormSiLUConv. packs may be nil.
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConvGrad", dy, stats, x)
-	dst.check(d)
+	dst.check(d, b.Shortcut)
 	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	par.For(d.n, func(i int, _ *par.Scratch) {
 		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], b.stats(stats, i))
 	})
-	sums := takeWork(2 * d.n * d.cin)
-	clear(sums)
-	b.channelGrads(dst, dy)
+	g := blockGrad{Block: b, dst: dst, d: d, s: &s, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)}
+	clear(g.sums)
+	clear(g.dyBySum)
 	if f := d.winograd(); f != nil {
-		b.winogradGrad(f, dst, &s, stats, dy, sums, packs)
+		g.winograd(f, packs)
 	} else {
-		if !dst.W.Empty() {
-			d.directWeightGrad(dst.W, &s, dy)
-		}
-		b.directNormGrad(dst, &s, stats, dy, sums, packs)
+		g.direct(packs)
 	}
-	b.paramGrads(dst.Gamma, dst.Beta, stats, sums)
-	giveWork(sums)
+	b.paramGrads(dst.Gamma, dst.Beta, stats, g.sums)
+	g.channelGrads()
+	giveWork(g.sums)
+	giveWork(g.dyBySum)
 	giveWork(s.scale)
 	giveWork(s.shift)
 }
 
-// channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images.
-func (b Block) channelGrads(dst BlockGrad, dy Tensor) {
-	n, c := dy.Shape[0], dy.Shape[3]
-	size := perImage(dy)
-	part := takeWork(n * c)
-	clear(part)
-	par.For(n, func(i int, _ *par.Scratch) { simd.ChannelSums(part[i*c:][:c], dy.Data[i*size:][:size]) })
-	if !dst.PerImage.Empty() {
-		simd.Axpy(dst.PerImage.Data, 1, part)
-	}
-	for i := 0; i < n && !dst.B.Empty(); i++ {
-		simd.Axpy(dst.B.Data, 1, part[i*c:][:c])
-	}
-	giveWork(part)
+// blockGrad is one call of NormSiLUConvGrad.
+type blockGrad struct {
+	Block
+	dst     BlockGrad
+	d       convDims
+	s       *source
+	stats   Tensor
+	dy      Tensor
+	sums    []float32 // channelSums of every image
+	dyBySum []float32 // [N Cout] sums over pixels of dy
 }
 
-// winogradGrad adds the weight gradient, and carries dy back through convolution, activation and norm.
-func (b Block) winogradGrad(f *winograd, dst BlockGrad, s *source, stats, dy Tensor, sums []float32, packs *Packs) {
-	n, h, w, cin := s.x.Dims4()
-	t := f.tiling(n, h, w, dy.Shape[3], cin) // of the input gradient: a convolution of dy
-	u, done := f.packedGrad(b.W, packs)
+// channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images, in order.
+func (g *blockGrad) channelGrads() {
+	if !g.dst.PerImage.Empty() {
+		simd.Axpy(g.dst.PerImage.Data, 1, g.dyBySum)
+	}
+	for i := 0; i < g.d.n && !g.dst.B.Empty(); i++ {
+		simd.Axpy(g.dst.B.Data, 1, g.dyBySum[i*g.d.cout:][:g.d.cout])
+	}
+}
+
+// winograd adds the weight gradients, and carries dy back through convolution, activation and norm, a group of images
+// at a time.
+func (g *blockGrad) winograd(f *winograd, packs *Packs) {
+	d := g.d
+	t := f.tiling(d.n, d.h, d.w, d.cout, d.cin) // of the input gradient: a convolution of dy
+	u, done := f.packedGrad(g.W, packs)
 	defer done()
-	size := h * w * cin
-	grads := source{x: dy}
+	short, doneShort := g.shortcut(packs)
+	defer doneShort()
+	size := d.h * d.w * d.cin
+	grads := source{x: g.dy}
 	back := func(n0, n1 int, mem *par.Scratch) {
 		da := mem.Floats((n1 - n0) * size)
 		t.run(tiledPiece{n0, n1, 0, t.th, 0, t.panels()}, &grads, u, mem, func(k int) target {
 			return target{y: da[(k-n0)*size:][:size]}
 		})
 		for k := n0; k < n1; k++ {
-			mem.Within(func() { b.imageGrad(dst, s, stats, da[(k-n0)*size:][:size], k, sums, mem) })
+			mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
 		}
+		short(n0, n1)
 	}
-	if dst.W.Empty() {
+	if g.dst.W.Empty() {
 		t.eachGroup(back)
-		return
+	} else {
+		f.addWeightGrad(g.dst.W, g.s, g.dy, back)
 	}
-	f.addWeightGrad(dst.W, s, dy, back)
 }
 
-// directNormGrad carries dy back with the direct form: the gradient of the activation goes through memory.
-func (b Block) directNormGrad(dst BlockGrad, s *source, stats, dy Tensor, sums []float32, packs *Packs) {
-	d := b.window().dims("NormSiLUConvGrad", dy, s.x, b.W)
-	size := perImage(s.x)
-	da := Tensor{Data: takeWork(len(s.x.Data)), Shape: s.x.Shape}
-	d.directInputGrad(da, false, b.W, dy, packs)
-	par.For(d.n, func(i int, mem *par.Scratch) {
-		b.imageGrad(dst, s, stats, da.Data[i*size:][:size], i, sums, mem)
+// direct is winograd for the direct form: the gradient of the activation goes through memory.
+func (g *blockGrad) direct(packs *Packs) {
+	if !g.dst.W.Empty() {
+		g.d.directWeightGrad(g.dst.W, g.s, g.dy)
+	}
+	short, done := g.shortcut(packs)
+	defer done()
+	size := perImage(g.s.x)
+	da := Tensor{Data: takeWork(len(g.s.x.Data)), Shape: g.s.x.Shape}
+	g.d.directInputGrad(da, false, g.W, g.dy, packs)
+	par.For(g.d.n, func(i int, mem *par.Scratch) {
+		g.image(da.Data[i*size:][:size], i, mem)
+		short(i, i+1)
 	})
 	giveWork(da.Data)
 }
 
-// imageGrad carries da, the gradient of image i's activation, back through SiLU and norm. It overwrites da.
-func (b Block) imageGrad(dst BlockGrad, s *source, stats Tensor, da []float32, i int, sums []float32, mem *par.Scratch) {
-	c := s.x.Shape[3]
-	x := s.x.Data[i*len(da):][:len(da)]
-	sum := channelSums{sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]}
-	simd.NormSiLUGrad(da, x, da, s.scale[i*c:][:c], s.shift[i*c:][:c], sum.du, sum.dux)
-	b.backward(dst.X, dst.AddX, i, da, x, b.stats(stats, i), sum, mem)
+// image carries da, the gradient of image i's activation, back through SiLU and norm. It overwrites da.
+func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
+	c := g.d.cin
+	x := g.s.x.Data[i*len(da):][:len(da)]
+	sum := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
+	simd.NormSiLUGrad(da, x, da, g.s.scale[i*c:][:c], g.s.shift[i*c:][:c], sum.du, sum.dux)
+	g.backward(g.dst.X, g.dst.AddX, i, da, x, g.Block.stats(g.stats, i), sum, mem)
+	size := perImage(g.dy)
+	simd.ChannelSums(g.dyBySum[i*g.d.cout:][:g.d.cout], g.dy.Data[i*size:][:size])
+}
+
+// shortcut adds the shortcut's weight gradients, and returns a function that adds its input gradient to dX for images
+// n0…n1.
+func (g *blockGrad) shortcut(packs *Packs) (add func(n0, n1 int), done func()) {
+	c := g.Shortcut
+	if c.W.Empty() {
+		return func(int, int) {}, func() {}
+	}
+	in, out := c.W.Dims2()
+	LinearGrad(Tensor{}, false, g.dst.ShortcutW, g.dst.ShortcutB, g.s.x, c.W, c.S, nil)
+	if g.dst.X.Empty() {
+		return func(int, int) {}, func() {}
+	}
+	wt, done := packs.packed(c.W, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, c.W.Data, in, out) })
+	pixels := g.d.h * g.d.w
+	return func(n0, n1 int) {
+		addRows(g.dst.X.Data[n0*pixels*in:], c.S.Data[n0*pixels*out:], wt, (n1-n0)*pixels, out, in, nil, true)
+	}, done
 }

@@ -19,7 +19,7 @@ import (
 func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2D", y, x, w)
 	checkOptional("Conv2D: bias", b, d.cout)
-	d.conv(y, source{x: x}, w, epilogue{bias: b}, packs)
+	d.conv(y, &source{x: x}, w, epilogue{bias: b}, packs)
 }
 
 // Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false. packs may be nil.
@@ -44,11 +44,11 @@ func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *P
 }
 
 // conv computes y = the convolution of the images that s makes, + e.
-func (d convDims) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
+func (d convDims) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	if f := d.winograd(); f != nil {
 		f.conv(y, s, w, e, packs)
 	} else {
-		d.direct(y, &s, w, e, packs)
+		d.direct(y, s, w, e, packs)
 	}
 }
 
@@ -119,7 +119,15 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 	}
 	band := bandRows(d.n, d.oh)
 	bands := (d.oh + band - 1) / band
+	if bands > 1 {
+		s.beginAll()
+		defer s.endAll()
+	}
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
+		if bands == 1 {
+			s.begin(i, i+1, mem)
+			defer s.end(i, i+1)
+		}
 		n, r0 := i/bands, i%bands*band
 		r1 := min(r0+band, d.oh)
 		y0, y1 := r0*d.Stride, (r1-1)*d.Stride+d.kh

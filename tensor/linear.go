@@ -103,6 +103,20 @@ func rowsTimes(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
 	})
 }
 
+// addRows is rowsTimes for one worker.
+func addRows(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
+	if b != nil {
+		simd.FillRows(y[:rows*out], b)
+	}
+	g := simd.Gemm{
+		M: rows, N: out, K: in,
+		A: x, ARow: in, AK: 1, AOff: zeroOffset,
+		B: wp, BRow: panelWidth, BPanel: panelWidth * in, BOff: zeroOffset,
+		C: y, CRow: out, Add: add || b != nil,
+	}
+	g.Run()
+}
+
 // GradChunk is the number of images whose share of a weight gradient is summed as one; these sums are then added one
 // after the other. So the gradient of a batch has the same bits when it is computed in parts of a multiple of
 // GradChunk images, and on any number of processors.

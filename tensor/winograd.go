@@ -161,14 +161,24 @@ func (t tiling) blockRows() int {
 func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
 
 // conv computes y = conv3×3(s, w) + e.
-func (f *winograd) conv(y Tensor, s source, w Tensor, e epilogue, packs *Packs) {
+func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.x.Dims4()
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
 	u, done := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer done()
 	c := t.cut()
+	whole := c.bands*c.splits == 1
+	if !whole {
+		s.beginAll()
+		defer s.endAll()
+	}
 	par.For(c.pieces, func(i int, mem *par.Scratch) {
-		t.run(t.piece(c, i), &s, u, mem, func(n int) target {
+		p := t.piece(c, i)
+		if whole {
+			s.begin(p.n0, p.n1, mem)
+			defer s.end(p.n0, p.n1)
+		}
+		t.run(p, s, u, mem, func(n int) target {
 			size := h * wd * t.cout
 			to := target{y: y.Data[n*size:][:size], start: e.start(n, t.cout, mem)}
 			if !e.residual.Empty() {
