@@ -82,7 +82,7 @@ func readImages(o *options) (im *images, err error) {
 	}
 	if o.n > 0 {
 		im.n = o.n
-		im.samples = part(im.samples, span(im.n))
+		im.samples = part(im.samples, shuffled(im.samples.Len())[:im.n]) // files may be in some order
 	}
 	return im, nil
 }
