@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ddpm/cmd/internal/screen"
+	"ddpm/diffusion"
 	"ddpm/tensor"
 )
 
@@ -14,49 +15,59 @@ func (d *drawing) draw() error {
 	if err != nil {
 		return err
 	}
-	p := newPace(d)
+	if err := d.images(0, d.n, out.frame, out.add); err != nil {
+		return err
+	}
+	return out.close()
+}
+
+// images samples the images begin…end-1, batch after batch, and hands each batch to add. Frame, if there is one, sees
+// every step of the first batch.
+func (d *drawing) images(begin, end int, frame func(t int, s diffusion.State), add func(first int, x tensor.Tensor) error) error {
+	p := newPace(d, begin, end)
 	side, channels := d.source.net.Config.SampleSize, d.source.net.Config.InChannels
-	for first := 0; first < d.n; first += d.batch {
-		n := min(d.batch, d.n-first)
+	for first := begin; first < end; first += d.batch {
+		n := min(d.batch, end-first)
 		start := d.sampler.Start(uint64(first), n, side, side, channels)
 		var x tensor.Tensor
 		for t, state := range d.sampler.Steps(d.denoiser(first, n), start, uint64(first)) {
 			x = state.X
 			p.step(t, first, n)
-			if first == 0 {
-				out.frame(t, state)
+			if frame != nil && first == begin {
+				frame(t, state)
 			}
 		}
-		if err := out.add(first, x); err != nil {
+		if err := add(first, x); err != nil {
 			return err
 		}
 	}
 	p.end()
-	return out.close()
+	return nil
 }
 
 // pace shows how far the drawing is.
 type pace struct {
 	*drawing
-	screen *screen.Screen
-	began  time.Time
+	begin, finish int // the images
+	screen        *screen.Screen
+	began         time.Time
 }
 
-func newPace(d *drawing) *pace {
-	p := &pace{d, screen.New(os.Stdout), time.Now()}
-	p.screen.Printf("Drawing %s images of %s: %s in %s steps, seed %d.", screen.Count(d.n), d.source.dir, d.name, screen.Count(d.sampler.Schedule.T()), d.seed)
+func newPace(d *drawing, begin, end int) *pace {
+	p := &pace{d, begin, end, screen.New(os.Stdout), time.Now()}
+	p.screen.Printf("Drawing %s images of %s: %s in %s steps, seed %d.", screen.Count(end-begin), d.source.dir, d.name, screen.Count(d.sampler.Schedule.T()), d.seed)
 	return p
 }
 
 // step says that the n images from first have come to t. Its cost is that of the evaluations, a batch at a time.
 func (p *pace) step(t, first, n int) {
 	T := p.sampler.Schedule.T()
-	done := (float64(first) + float64(n)*float64(T-t)/float64(T)) / float64(p.n)
+	done := (float64(first-p.begin) + float64(n)*float64(T-t)/float64(T)) / float64(p.finish-p.begin)
 	spent := time.Since(p.began)
 	p.screen.Progress(done, func() string {
 		text := "t = " + screen.Count(t)
-		if p.n > p.batch {
-			text = "image " + screen.Count(first+1) + "–" + screen.Count(first+n) + " of " + screen.Count(p.n) + "  " + text
+		if p.finish-p.begin > p.batch {
+			text = "image " + screen.Count(first+1) + "–" + screen.Count(first+n) + " of " + screen.Count(p.finish) + "  " + text
 		}
 		if done > 0 {
 			text += "  " + screen.Duration(time.Duration(float64(spent)*(1-done)/done)) + " left"
@@ -67,5 +78,5 @@ func (p *pace) step(t, first, n int) {
 
 func (p *pace) end() {
 	spent := time.Since(p.began)
-	p.screen.Printf("Drawn in %s, %.3g images/s.", screen.Duration(spent), float64(p.n)/spent.Seconds())
+	p.screen.Printf("Drawn in %s, %.3g images/s.", screen.Duration(spent), float64(p.finish-p.begin)/spent.Seconds())
 }

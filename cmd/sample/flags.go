@@ -27,6 +27,8 @@ type options struct {
 	out, dir, gif string
 	scale         int
 	info          bool
+	shard         string
+	part          shard // what -shard says; the zero value without it
 
 	given map[string]bool
 }
@@ -38,6 +40,7 @@ const help = `Draw images from a diffusion model. Usage: sample [flags]
   sample -n 16 -gif noise-to-image.gif    how they emerge: x_t at the left, what the network sees in it at the right
   sample -model DIR -dir images -n 1000   a model of diffusers, or of another run; one PNG for each image
   sample -class 7 -guidance 2             sevens only, from a model trained with -classes
+  sample -n 50000 -dir images -shard 3/16 the third of 16 parts of a large number, each on a machine of its own
   sample -info                            what the model's directory holds
 
   -model DIR       a run of train, one of its checkpoints, or a model directory of diffusers
@@ -59,7 +62,12 @@ Output
   -out FILE        grid of the images (grid.png); '' for none      -scale N   size of its pixels, 0 to fit
   -dir DIR         a PNG for each image, in its own size            -gif FILE  animation of up to 25 images
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 bad model, 5 disk.
+Many machines
+  -shard K/N       draw the K-th of N parts of the images to a directory of its own in -dir, unless it is there already;
+                   auto or auto/N: the part that Slurm, Kubernetes, AWS Batch or Google Cloud Batch gives this task
+  sample merge DIR checks the parts in DIR and joins them; sample merge -h
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 bad model or shard, 5 disk.
 `
 
 func flags(o *options) *flag.FlagSet {
@@ -82,6 +90,7 @@ func flags(o *options) *flag.FlagSet {
 	f.StringVar(&o.gif, "gif", "", "")
 	f.IntVar(&o.scale, "scale", 0, "")
 	f.BoolVar(&o.info, "info", false, "")
+	f.StringVar(&o.shard, "shard", "", "")
 	return f
 }
 
@@ -100,7 +109,10 @@ func parse(args []string) (*options, error) {
 		return nil, exit.Usage("%q is no flag; sample -h lists them", f.Arg(0))
 	}
 	f.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
-	return o, o.check()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return o, o.checkShard()
 }
 
 // check refuses what no model can do.
@@ -122,6 +134,23 @@ func (o *options) check() error {
 		return exit.Usage("-sampler %s: there is no such sampler; there are %s", o.sampler, strings.Join(samplers, ", "))
 	case o.out == "" && o.dir == "" && o.gif == "" && !o.info:
 		return exit.Usage("nothing to write: give -out, -dir or -gif a name")
+	}
+	return nil
+}
+
+// checkShard reads -shard and refuses what does not go with it.
+func (o *options) checkShard() (err error) {
+	if !o.given["shard"] {
+		return nil
+	}
+	if o.part, err = parseShard(o.shard); err != nil {
+		return err
+	}
+	switch {
+	case o.dir == "":
+		return exit.Usage("-shard %s: give the directory that all shards go to with -dir", o.shard)
+	case o.given["out"] || o.given["gif"]:
+		return exit.Usage("-shard %s: a shard makes no pictures of all images; leave -out and -gif out, sample merge makes a grid", o.shard)
 	}
 	return nil
 }

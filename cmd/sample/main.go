@@ -2,7 +2,8 @@
 // Hugging Face diffusers. sample -h says what it can be asked for.
 //
 // The files: flags.go holds what can be asked for; sampler.go makes a sampler of that and of what the model's directory
-// says; draw.go runs it; output.go writes grids, pictures and animations; info.go tells what a directory holds.
+// says; draw.go runs it; output.go writes grids, pictures and animations; info.go tells what a directory holds;
+// shard.go, shard_files.go and merge.go share a drawing among machines.
 package main
 
 import (
@@ -17,6 +18,9 @@ import (
 func main() { exit.With("sample", command(os.Args[1:])) }
 
 func command(args []string) error {
+	if len(args) > 0 && args[0] == "merge" {
+		return merge(args[1:])
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err
@@ -36,6 +40,9 @@ func command(args []string) error {
 	d, err := s.plan(o)
 	if err != nil {
 		return err
+	}
+	if d.part.of > 0 {
+		return d.drawShard()
 	}
 	return d.draw()
 }

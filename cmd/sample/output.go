@@ -69,12 +69,15 @@ func (o *output) add(first int, x tensor.Tensor) error {
 	}
 	for i := range n {
 		m := data.Image(tensor.From(x.Data[i*h*w*c:(i+1)*h*w*c], h, w, c))
-		if err := o.write(filepath.Join(o.dir, fmt.Sprintf("%05d.png", first+i)), m); err != nil {
+		if err := o.write(filepath.Join(o.dir, pngName(first+i)), m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// pngName returns the name of an image's file.
+func pngName(id int) string { return fmt.Sprintf("%05d.png", id) }
 
 // close writes what is of all images.
 func (o *output) close() error {
