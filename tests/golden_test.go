@@ -42,7 +42,7 @@ func TestUNetEqualsDiffusers(t *testing.T) {
 		for _, m := range []struct {
 			name   string
 			method tensor.Method
-		}{{"auto", tensor.Auto}, {"direct", tensor.Direct}, {"winograd", tensor.Winograd}} {
+		}{{"auto", tensor.Auto}, {"direct", tensor.Direct}, {"winograd 2", tensor.Winograd2}, {"winograd 4", tensor.Winograd4}} {
 			t.Run(g.Name+"/"+m.name, func(t *testing.T) {
 				net := loadUNet(t, filepath.Join("golden", g.Model))
 				net.Method = m.method
