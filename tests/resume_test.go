@@ -27,6 +27,25 @@ func TestResumeIsExact(t *testing.T) {
 	require.Len(t, readMetrics(t, filepath.Join(dir, "twice", "metrics.jsonl")), 20)
 }
 
+// TestResumeIsExactForEveryObjective does the same where more than the network is carried over: the losses that t is drawn by,
+// a learned variance, a learning rate that falls.
+func TestResumeIsExactForEveryObjective(t *testing.T) {
+	for name, flags := range map[string]string{
+		"second moment": "-recipe improved -timesteps 4 -draw second-moment -batch 32",
+		"cosine rate":   "-schedule sigmoid-jabri -prediction v -zero-snr -weight min-snr -draw stratified -rate cosine -floor 1e-5 -weight-decay 0.01 -ema 0.9,0.99,0.999",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			all := with(everything, append(strings.Fields(flags), "-steps", "16", "-save-every", "8", "-keep", "9")...)
+			succeed(t, dir, "train", with(all, "-out", "once")...)
+			want := numbers(t, dir, "once", 16)
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "once", "step-00000016")))
+			succeed(t, dir, "train", "-resume", "-out", "once")
+			require.Equal(t, want, numbers(t, dir, "once", 16))
+		})
+	}
+}
+
 // TestCheckpointsHoldTheWholeState looks for every kind of number that training goes on from.
 func TestCheckpointsHoldTheWholeState(t *testing.T) {
 	dir := t.TempDir()

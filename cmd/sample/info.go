@@ -5,8 +5,9 @@ import (
 	"io"
 	"strings"
 
-	"ddpm/cmd/internal/model"
+	"ddpm/autograd"
 	"ddpm/cmd/internal/screen"
+	"ddpm/layers"
 )
 
 // describe tells what a model directory holds.
@@ -24,7 +25,7 @@ func (s *source) describe(w io.Writer) error {
 		heads = fmt.Sprintf("heads of %d channels", *c.AttentionHeadDim)
 	}
 	line("attention", "%s", heads)
-	line("cost", "%.3g GFLOP per image and evaluation", 2e-9*float64(model.Work(c, c.SampleSize)))
+	line("cost", "%.3g GFLOP per image and evaluation", 2e-9*s.work())
 	classes := "none"
 	if k := s.classes(); k > 0 {
 		classes = fmt.Sprint(k)
@@ -39,4 +40,17 @@ func (s *source) describe(w io.Writer) error {
 		line("training", "%s steps of %d images of %s, preset %s, seed %d; weights averaged with decay %v", screen.Count(t.Step), t.Settings.Batch, t.Settings.Data, t.Settings.Preset, t.Settings.Seed, t.Settings.EMA[0])
 	}
 	return nil
+}
+
+// work returns the multiply-adds of one evaluation of the network for one image.
+func (s *source) work() float64 {
+	tape, c := autograd.NewInference(), s.net.Config
+	x := tape.Temp(1, c.SampleSize, c.SampleSize, c.InChannels)
+	clear(x.Data)
+	var cond layers.Condition
+	if s.net.Classes() > 0 {
+		cond.Labels = []int{0}
+	}
+	s.net.Forward(tape, x, []int{0}, cond)
+	return float64(tape.MACs)
 }

@@ -10,7 +10,6 @@ import (
 
 	"ddpm/autograd"
 	"ddpm/cmd/internal/exit"
-	"ddpm/cmd/internal/model"
 	"ddpm/data"
 	"ddpm/internal/simd"
 	"ddpm/layers"
@@ -27,6 +26,7 @@ type measurement struct {
 	Layers    int     `json:"layers"`
 	Attention bools   `json:"attention"`
 	Batch     int     `json:"batch"`
+	Part      int     `json:"part"` // images computed at once
 	Params    int     `json:"params"`
 	TrainMS   float64 `json:"train_ms"` // median of a step
 	InferMS   float64 `json:"infer_ms"`
@@ -53,8 +53,8 @@ func bench(s settings, w io.Writer) error {
 	if s.Side == 0 || s.Colours == 0 {
 		return exit.Usage("-bench draws its own images: give -side and -in-channels")
 	}
-	s.Accumulate, s.EMA = 1, nil
-	r := &run{settings: s, scheduler: model.Paper(), set: randomImages(s, images)}
+	s.EMA = nil
+	r := &run{settings: s, scheduler: s.scheduler(), set: randomImages(s, images)}
 	if err := r.newNetwork(nil); err != nil {
 		return err
 	}
@@ -62,10 +62,10 @@ func bench(s settings, w io.Writer) error {
 		return err
 	}
 	train, allocs, bytes := r.benchTraining()
+	work := 2e-9 * float64(r.tape.MACs) // of the forward pass; backward is two more
 	infer := r.benchInference()
-	work := 2 * float64(model.Work(r.net.Config, s.Side)) * float64(s.Batch) / 1e9
 	return json.NewEncoder(w).Encode(measurement{
-		Preset: s.Preset, Side: s.Side, Colours: s.Colours, Channels: s.Channels, Layers: s.Layers, Attention: s.Attention, Batch: s.Batch,
+		Preset: s.Preset, Side: s.Side, Colours: s.Colours, Channels: s.Channels, Layers: s.Layers, Attention: s.Attention, Batch: s.Batch, Part: r.part(),
 		Params: r.net.Params.Count(), TrainMS: round(1e3 * train), InferMS: round(1e3 * infer),
 		TrainRate: round(float64(s.Batch) / train), InferRate: round(float64(s.Batch) / infer),
 		GFLOP: round(3 * work), GFLOPS: round(3 * work / train), InferGF: round(work / infer),

@@ -53,7 +53,7 @@ var palette = []color.Color{
 func plotLines(path string, names []string, lines []plotter.XYs) error {
 	p := plot.New()
 	p.Title.Text = "Loss, smoothed"
-	p.X.Label.Text, p.Y.Label.Text = "step", "mean squared error of ε"
+	p.X.Label.Text, p.Y.Label.Text = "step", "loss"
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())

@@ -70,8 +70,12 @@ func (r *run) card() string {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
 	}
 	row("data", "%s: %s images of %d×%d×%d, SHA-256 %.16s…", r.set.Name, screen.Count(r.set.Len()), r.set.W, r.set.H, r.set.C, r.digest)
-	row("objective", "L_simple, %s prediction, %s schedule, T = %d", r.objective.Prediction, r.scheduler.BetaSchedule, r.objective.Schedule.T())
-	row("optimiser", "Adam, learning rate %v after %d steps of warm-up, batch %d, gradient norm at most %v", r.LR, r.Warmup, r.Batch, r.clip())
+	row("objective", "%s", r.describe())
+	rate := ""
+	if r.Rate == "cosine" {
+		rate = fmt.Sprintf(" and then along a cosine to %v at step %d", r.Floor, r.Steps)
+	}
+	row("optimiser", "Adam, learning rate %v after %d steps of warm-up%s, weight decay %v, batch %d, gradient norm at most %v", r.LR, r.Warmup, rate, r.Decay, r.Batch, r.clip())
 	row("weights", "moving average with decay %v", r.EMA[0])
 	row("seed", "%d", r.Seed)
 	if r.Init != "" {

@@ -28,11 +28,19 @@ What and how long
   -steps N          in all, 0 for no limit                            -for 10m    in all; alone, it lifts -steps
   -init DIR         start from a model directory, ours or of diffusers, and its network
   -seed N           of everything random: same seed, same bits
+What is learned: the paper's recipe, unless given
+  -recipe NAME      paper: linear, eps, large, simple, uniform; improved: cosine, learned (Nichol and Dhariwal 2021)
+  -schedule NAME    linear, linear-rescaled (for T other than 1000), scaled-linear, cosine, sigmoid or sigmoid-jabri
+  -timesteps T      of the schedule (1000)                            -zero-snr      leave no trace of the image at T
+  -prediction NAME  eps, x0 or v                                      -variance NAME large (β_t), small (β̃_t) or learned
+  -weight NAME      of t in the loss: simple, snr, min-snr or vlb     -draw NAME     uniform, stratified, second-moment
 Optimisation
-  -batch N          images per step                                   -accumulate K  compute them in K parts, for memory
+  -batch N          images per step                                   -accumulate K  in K parts, 0 to fit the caches
   -lr X             learning rate of Adam                             -warmup N      steps until it is reached
+  -rate NAME        constant, or cosine: fall to -floor X (0) at the last of -steps
   -clip X           largest norm of a gradient, 0 for none            -dropout P     in the residual blocks
   -ema D,D,…        decays of averaged weights, the first published   -flip          mirror images at random
+  -weight-decay X   of AdamW, 0 for plain Adam
 Network
   -side N           of the images, 0 for the data's own               -in-channels C 1 grey, 3 colour, 0 the data's
   -channels A,B,…   width of each level; each halves the image        -attention 0,1,…  at which levels
@@ -61,9 +69,21 @@ func flags(s *settings) *flag.FlagSet {
 	f.DurationVar(&s.For, "for", s.For, "")
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "")
 
+	f.StringVar(&s.Recipe, "recipe", s.Recipe, "")
+	f.StringVar(&s.Schedule, "schedule", s.Schedule, "")
+	f.IntVar(&s.T, "timesteps", s.T, "")
+	f.BoolVar(&s.ZeroSNR, "zero-snr", s.ZeroSNR, "")
+	f.StringVar(&s.Prediction, "prediction", s.Prediction, "")
+	f.StringVar(&s.Variance, "variance", s.Variance, "")
+	f.StringVar(&s.Weight, "weight", s.Weight, "")
+	f.StringVar(&s.Draw, "draw", s.Draw, "")
+
 	f.IntVar(&s.Batch, "batch", s.Batch, "")
 	f.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "")
 	f.Float64Var(&s.LR, "lr", s.LR, "")
+	f.StringVar(&s.Rate, "rate", s.Rate, "")
+	f.Float64Var(&s.Floor, "floor", s.Floor, "")
+	f.Float64Var(&s.Decay, "weight-decay", s.Decay, "")
 	f.IntVar(&s.Warmup, "warmup", s.Warmup, "")
 	f.Float64Var(&s.Clip, "clip", s.Clip, "")
 	f.Float64Var(&s.Dropout, "dropout", s.Dropout, "")
@@ -113,15 +133,22 @@ func parse(args []string) (s settings, given map[string]bool, err error) {
 	if given["data"] && s.Data != named.Data { // not what the preset was made for: take the images as they are
 		s.Side, s.Colours = 0, 0
 	}
+	if named.Recipe == "" {
+		named.Recipe = defaultRecipe
+	}
+	if s.recipe, ok = recipes[named.Recipe]; !ok {
+		return s, nil, exit.Usage("-recipe %s: there is no such recipe; there are %s", named.Recipe, names(recipes))
+	}
+	s.Recipe = named.Recipe
 	read(&s, args)
 	if !given["attention"] && len(s.Attention) > len(s.Channels) { // the preset's, at the image sizes that there are
 		s.Attention = s.Attention[:len(s.Channels)]
 	}
-	if given["for"] && !given["steps"] {
+	if given["for"] && !given["steps"] && s.Rate != "cosine" {
 		s.Steps = 0
 	}
-	if s.Bench > 0 && !given["batch"] { // the part of a step that is computed at once
-		s.Batch /= s.Accumulate
+	if s.Bench > 0 && !given["batch"] && !given["accumulate"] && s.Accumulate > 0 { // the part of a step that is computed at once
+		s.Batch, s.Accumulate = s.Batch/s.Accumulate, 0
 	}
 	return s, given, s.check(given)
 }
@@ -157,8 +184,8 @@ func (s *settings) check(given map[string]bool) error {
 		return exit.Usage("-for %v: want a duration such as 90s, 10m or 2h", s.For)
 	case s.Batch < 1:
 		return exit.Usage("-batch %d: want at least 1", s.Batch)
-	case s.Accumulate < 1 || s.Batch%s.Accumulate != 0:
-		return exit.Usage("-accumulate %d: want a divisor of -batch %d", s.Accumulate, s.Batch)
+	case s.Accumulate < 0 || s.Accumulate > 0 && s.Batch%s.Accumulate != 0:
+		return exit.Usage("-accumulate %d: want a divisor of -batch %d, or 0 for parts that suit the caches", s.Accumulate, s.Batch)
 	case !(s.LR > 0) || s.LR > 1:
 		return exit.Usage("-lr %v: want more than 0, at most 1; the paper has 2e-4", s.LR)
 	case s.Warmup < 0:
@@ -205,7 +232,30 @@ func (s *settings) check(given map[string]bool) error {
 	if _, ok := methods[s.Convolution]; !ok {
 		return exit.Usage("-convolution %s: want %s", s.Convolution, names(methods))
 	}
-	return s.checkWidths()
+	if err := s.checkWidths(); err != nil {
+		return err
+	}
+	if err := s.checkRate(); err != nil {
+		return err
+	}
+	return s.recipe.check()
+}
+
+func (s *settings) checkRate() error {
+	cosine := s.Rate == "cosine"
+	switch {
+	case s.Rate != "constant" && !cosine:
+		return exit.Usage("-rate %s: want constant or cosine", s.Rate)
+	case s.Floor != 0 && !cosine:
+		return exit.Usage("-floor %v is where a -rate cosine ends; give that, too", s.Floor)
+	case !(s.Floor >= 0 && s.Floor <= s.LR):
+		return exit.Usage("-floor %v: want 0 to the learning rate, -lr %v", s.Floor, s.LR)
+	case cosine && s.Steps <= s.Warmup:
+		return exit.Usage("-rate cosine falls until the last of -steps, which must be more than -warmup %d; got %d", s.Warmup, s.Steps)
+	case !(s.Decay >= 0 && s.Decay < 1):
+		return exit.Usage("-weight-decay %v: want 0 (plain Adam) or more, below 1; 0.01 is usual", s.Decay)
+	}
+	return nil
 }
 
 func (s *settings) checkWidths() error {

@@ -3,12 +3,15 @@ package main
 import (
 	"flag"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"ddpm/cmd/internal/exit"
+	"ddpm/cmd/internal/model"
+	"ddpm/diffusion"
 	"ddpm/layers"
 )
 
@@ -72,6 +75,83 @@ func TestBenchNetworks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want.params, net.Params.Count(), name)
 		require.Equal(t, want.batch, s.Batch, name)
+	}
+}
+
+// TestRefusals gives flags that cannot be, or do not go together: the message names the flag and what can be.
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"-recipe x", "improved, paper"},
+		{"-schedule quadratic", "sigmoid-jabri"},
+		{"-timesteps 0", "1…"},
+		{"-timesteps 100", "linear-rescaled"}, // its x_T would be half image
+		{"-timesteps 20 -schedule linear-rescaled", "cosine"},
+		{"-timesteps 1 -zero-snr -prediction v -schedule cosine", "at least 2"},
+		{"-prediction noise", "eps, x0 or v"},
+		{"-zero-snr", "-prediction v"},
+		{"-variance range", "learned"},
+		{"-weight p2", "min-snr"},
+		{"-variance learned -weight vlb", "leave -weight out"},
+		{"-draw importance", "second-moment"},
+		{"-rate linear", "cosine"},
+		{"-floor 1e-5", "-rate cosine"},
+		{"-rate cosine -floor 1", "-lr"},
+		{"-rate cosine -steps 0", "-steps"},
+		{"-rate cosine -steps 50 -warmup 50", "-warmup 50"},
+		{"-weight-decay -1", "0 (plain Adam)"},
+		{"-ema 0.9,1", "below 1"},
+		{"-accumulate 3", "-batch"},
+	} {
+		_, _, err := parse(strings.Fields(c.args))
+		require.Equal(t, exit.BadUsage, exit.Code(err), "%s: %v", c.args, err)
+		require.ErrorContains(t, err, c.says, c.args)
+		require.ErrorContains(t, err, strings.Fields(c.args)[0][1:], c.args)
+	}
+}
+
+// TestRecipes holds that the default is the paper's, to the field, and that flags override a recipe.
+func TestRecipes(t *testing.T) {
+	s, _, err := parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, model.Paper(), s.scheduler())
+	s, _, err = parse(strings.Fields("-recipe improved -schedule sigmoid-jabri -timesteps 300"))
+	require.NoError(t, err)
+	require.Equal(t, recipe{Recipe: "improved", Schedule: "sigmoid-jabri", T: 300, Prediction: "eps", Variance: "learned", Weight: "simple", Draw: "uniform"}, s.recipe)
+	require.Equal(t, 2, s.network(0).OutChannels, "a second channel for the variance")
+}
+
+// TestScheduler holds the configuration that is written to the schedule of the same name.
+func TestScheduler(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want diffusion.Schedule
+	}{
+		{"-schedule linear-rescaled -timesteps 250", diffusion.LinearFor(250)},
+		{"-schedule scaled-linear", diffusion.ScaledLinear(1000, 1e-4, 0.02)},
+		{"-schedule cosine -timesteps 50", diffusion.Cosine(50)},
+		{"-schedule sigmoid", diffusion.Sigmoid(1000, 1e-4, 0.02)},
+		{"-schedule sigmoid-jabri", diffusion.SigmoidJabri(1000, -3, 3, 1)},
+		{"-schedule cosine -zero-snr -prediction x0", diffusion.Cosine(1000).ZeroTerminalSNR()},
+	} {
+		s, _, err := parse(strings.Fields(c.args))
+		require.NoError(t, err, c.args)
+		got, err := s.scheduler().Schedule()
+		require.NoError(t, err, c.args)
+		require.InDeltaSlice(t, c.want.AlphaBar, got.AlphaBar, 1e-12, c.args)
+	}
+}
+
+func TestResumeOfACosineKeepsItsEnd(t *testing.T) {
+	saved, _, err := parse(strings.Fields("-rate cosine -steps 900"))
+	require.NoError(t, err)
+	for args, want := range map[string]int{"-steps 900": exit.Done, "-steps 901": exit.BadUsage, "-for 1h": exit.Done} {
+		s, given, err := parse(append(strings.Fields(args), "-resume"))
+		require.NoError(t, err)
+		merged, err := merge(saved, s, given)
+		require.Equal(t, want, exit.Code(err), args)
+		if err == nil {
+			require.Equal(t, 900, merged.Steps, args)
+		}
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 // All that is drawn at random is a function of (seed, step), so a run that was stopped goes on as if it had not been.
 func (r *run) train(ctx context.Context) error {
 	p := r.net.Params
-	adam, rate := optim.NewAdam(), optim.Rate{Base: r.LR, Warmup: r.Warmup}
+	adam, rate := optim.NewAdam(), r.rate()
+	adam.WeightDecay = r.Decay
 	for !r.over(ctx) {
 		r.Step++
 		loss := r.gradient(r.Step)
@@ -33,6 +34,7 @@ func (r *run) train(ctx context.Context) error {
 			for _, a := range r.averages {
 				a.Update(a.weights, p.Values(), r.moments.T)
 			}
+			r.remember(loss)
 			r.InARow = 0
 		} else if err := r.skip(); err != nil {
 			return err
@@ -59,12 +61,17 @@ type stepLoss struct {
 // gradient sets the parameters' gradients to that of a step's loss, one part of its images after the other.
 func (r *run) gradient(step int) (loss stepLoss) {
 	clear(r.net.Params.Grads())
-	part := len(r.indices)
+	r.tape.Reset()
+	if r.losses != nil {
+		r.objective.Times = r.losses.Times()
+	}
+	part := r.part()
 	for first := 0; first < r.Batch; first += part {
-		r.tape.Reset()
-		x0 := r.tape.Temp(part, r.set.H, r.set.W, r.set.C).Tensor
-		r.images(x0, uint64(step-1)*uint64(r.Batch)+uint64(first))
-		labels := r.labels
+		if part < r.Batch {
+			r.tape.Rewind()
+		}
+		x0 := r.tape.Temp(min(part, r.Batch-first), r.set.H, r.set.W, r.set.C).Tensor
+		labels := r.images(x0, uint64(step-1)*uint64(r.Batch)+uint64(first))
 		if labels != nil {
 			labels = diffusion.DropLabels(labels, r.net.Classes()-1, r.LabelDrop, r.Seed, uint32(step), uint64(first))
 		}
@@ -80,16 +87,37 @@ func (r *run) gradient(step int) (loss stepLoss) {
 	return loss
 }
 
-// images sets x0, and r.labels, to the training samples numbered from first.
-func (r *run) images(x0 tensor.Tensor, first uint64) {
-	r.order.Indices(r.indices, first)
-	r.set.Batch(x0, r.indices)
+// cached is the size in bytes of a layer's output, at the image's own size and the first level's width, that a part of a
+// step keeps to. Of the preset mnist's 128 images, parts of 16, 32, 64 and 128 took 1.14, 1.03, 1.00 and 1 times as long,
+// with 0.50, 0.57, 0.73 and 1 times the memory; this makes it 64.
+const cached = 8 << 20
+
+// part returns how many images of a step are computed at once. Weight gradients are summed over tensor.GradChunk images at
+// a time, so as a multiple of that it does not show in the results.
+func (r *run) part() int {
+	if r.Accumulate > 0 {
+		return r.Batch / r.Accumulate
+	}
+	image := 4 * r.set.H * r.set.W * r.net.Config.BlockOutChannels[0]
+	chunks := (r.Batch + tensor.GradChunk - 1) / tensor.GradChunk
+	most := max(cached/image/tensor.GradChunk, 1) // chunks in a part
+	parts := (chunks + most - 1) / most
+	return min((chunks+parts-1)/parts*tensor.GradChunk, r.Batch)
+}
+
+// images sets x0 to the training samples numbered from first, and returns their labels if the network is to know them.
+func (r *run) images(x0 tensor.Tensor, first uint64) (labels []int) {
+	n := x0.Shape[0]
+	r.order.Indices(r.indices[:n], first)
+	r.set.Batch(x0, r.indices[:n])
 	if r.labels != nil {
-		r.set.BatchLabels(r.labels, r.indices)
+		labels = r.labels[:n]
+		r.set.BatchLabels(labels, r.indices[:n])
 	}
 	if r.Flip {
 		data.Flip(x0, r.Seed, first)
 	}
+	return labels
 }
 
 // clip returns the largest norm that a gradient may have.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"ddpm/cmd/internal/exit"
+	"ddpm/data"
+	"ddpm/layers"
 )
 
 // started returns a small run in a directory of its own.
@@ -59,6 +62,40 @@ func TestSkippedSteps(t *testing.T) {
 	require.NoError(t, r.train(context.Background()))
 	require.Equal(t, progress{Step: 6, Skipped: 2}, r.progress)
 	require.Equal(t, saved, r.set.Pixels)
+}
+
+// TestParts looks at how a step's images are parted: whole chunks of a gradient's sum, parts about equal.
+func TestParts(t *testing.T) {
+	for _, c := range []struct{ side, width, batch, accumulate, want int }{
+		{8, 32, 128, 0, 128},
+		{28, 32, 128, 0, 64},
+		{28, 32, 80, 0, 80},
+		{28, 32, 100, 0, 64},
+		{32, 128, 128, 0, 16},
+		{256, 128, 40, 0, 16},
+		{256, 128, 8, 0, 8},
+		{28, 32, 128, 4, 32},
+	} {
+		r := &run{settings: settings{Batch: c.batch, Accumulate: c.accumulate}, set: &data.Set{H: c.side, W: c.side, C: 1}, net: &layers.UNet{}}
+		r.net.Config.BlockOutChannels = []int{c.width}
+		require.Equal(t, c.want, r.part(), "%+v", c)
+	}
+}
+
+// TestEveryObjectiveLearns takes some steps on each kind of objective: the loss is finite and falls.
+func TestEveryObjectiveLearns(t *testing.T) {
+	for _, flags := range []string{
+		"-schedule cosine -prediction v -weight min-snr -draw stratified",
+		"-prediction x0 -zero-snr -variance small -weight vlb",
+		"-recipe improved -timesteps 40 -draw second-moment",
+		"-schedule sigmoid-jabri -weight snr -rate cosine -floor 1e-5 -weight-decay 0.01",
+	} {
+		r := started(t, append([]string{"-steps", "60", "-lr", "0.005", "-warmup", "5"}, strings.Fields(flags)...)...)
+		first := r.gradient(1).mean
+		require.NoError(t, r.train(context.Background()))
+		require.Less(t, r.gradient(1).mean, 0.95*first, flags)
+		require.Zero(t, r.Skipped, flags)
+	}
 }
 
 // TestMeasuringChangesNothing holds that the steps timed before training leave no trace.

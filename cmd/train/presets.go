@@ -37,8 +37,7 @@ var presets = map[string]settings{
 func preset(name string) (settings, bool) {
 	s, ok := presets[name]
 	s.Preset = name
-	s.Accumulate = max(s.Accumulate, 1)
 	s.Clip, s.LabelDrop = 1, 0.1
-	s.Convolution, s.Log, s.Keep = "auto", "text", 3
+	s.Rate, s.Convolution, s.Log, s.Keep = "constant", "auto", "text", 3
 	return s, ok
 }

@@ -13,8 +13,8 @@ import (
 	"runtime"
 	"time"
 
-	"ddpm/cmd/internal/model"
 	"ddpm/cmd/internal/screen"
+	"ddpm/diffusion"
 	"ddpm/internal/simd"
 	"ddpm/optim"
 )
@@ -206,7 +206,7 @@ func quartiles(loss stepLoss, T int) (mean [4]number) {
 func (r *run) introduce() {
 	p, cfg := r.report.screen, r.net.Config
 	loss, step := r.measure()
-	gflop := 6 * float64(model.Work(cfg, r.set.H)) * float64(r.Batch) / 1e9
+	gflop := 6e-9 * float64(r.tape.MACs) // forward, and twice as much backward
 	verb := "Training"
 	if r.Step > 0 {
 		verb = fmt.Sprintf("Resuming at step %s the training of", screen.Count(r.Step))
@@ -216,7 +216,8 @@ func (r *run) introduce() {
 		cfg.LayersPerBlock, attends(cfg.DownBlockTypes, r.set.H), screen.Count(r.net.Params.Count()))
 	p.Printf("A step of %d images is %.3g GFLOP and takes %.0f ms: %.0f GFLOP/s, %.0f images/s (%s, %d processors); memory %d MB.",
 		r.Batch, gflop, 1e3*step.Seconds(), gflop/step.Seconds(), float64(r.Batch)/step.Seconds(), simd.Implementation(), runtime.GOMAXPROCS(0), memory()>>20)
-	if r.Step == 0 && r.Init == "" {
+	p.Printf("Objective: %s.", r.describe())
+	if r.Step == 0 && r.Init == "" && r.objective.Prediction == diffusion.Epsilon && r.Weight == "simple" && !r.learnsVariance() {
 		p.Printf("Loss before the first step: %.3f; a fresh network predicts nothing, which is 1.", loss)
 	}
 	if left, ok := r.left(step); ok {

@@ -30,6 +30,7 @@ type run struct {
 	net       *layers.UNet
 	scheduler diffusion.SchedulerConfig
 	objective diffusion.Objective
+	losses    *diffusion.SecondMoment // of each t, for -draw second-moment; else nil
 	moments   *optim.State
 	averages  []average
 
@@ -64,7 +65,7 @@ func begin(s settings, given map[string]bool) (*run, error) {
 	if err := r.openData(); err != nil {
 		return nil, err
 	}
-	r.scheduler = model.Paper()
+	r.scheduler = s.scheduler()
 	if err := r.newNetwork(given); err != nil {
 		return nil, err
 	}
@@ -115,6 +116,9 @@ func (r *run) newNetwork(given map[string]bool) (err error) {
 func (s *settings) network(classes int) layers.Config {
 	cfg := layers.DDPM(s.Side, s.Colours, s.Channels, s.Layers, s.Attention, s.Groups)
 	cfg.Dropout = s.Dropout
+	if s.Variance == "learned" {
+		cfg.OutChannels *= 2
+	}
 	if s.Heads > 0 {
 		cfg.AttentionHeadDim = &s.Heads
 	}
@@ -127,11 +131,14 @@ func (s *settings) network(classes int) layers.Config {
 	return cfg
 }
 
+// published are the flags for what a published network brings along.
+var published = []string{"channels", "attention", "layers", "groups", "heads", "recipe", "schedule", "timesteps", "zero-snr", "prediction", "variance"}
+
 // startFrom reads a published network, and its scheduler, to train it further.
 func (r *run) startFrom(dir string, given map[string]bool) error {
-	for _, name := range []string{"channels", "attention", "layers", "groups", "heads"} {
+	for _, name := range published {
 		if given[name] {
-			return exit.Usage("-%s: the network is that of -init %s; leave the flag out", name, dir)
+			return exit.Usage("-%s: the network, and what it has learned, are those of -init %s; leave the flag out", name, dir)
 		}
 	}
 	m, err := openModel(dir)
@@ -144,7 +151,7 @@ func (r *run) startFrom(dir string, given map[string]bool) error {
 	}
 	cfg := &r.net.Config
 	switch {
-	case cfg.InChannels != r.set.C || cfg.OutChannels != r.set.C:
+	case cfg.InChannels != r.set.C || cfg.OutChannels != r.set.C && cfg.OutChannels != 2*r.set.C:
 		return exit.Usage("-init %s has %d input and %d output channels, the images of %s have %d; try -in-channels %d", dir, cfg.InChannels, cfg.OutChannels, r.Data, r.set.C, cfg.InChannels)
 	case r.set.H%(1<<(len(cfg.BlockOutChannels)-1)) != 0:
 		return exit.Usage("-init %s needs images whose side is divisible by %d, not %d; give -side", dir, 1<<(len(cfg.BlockOutChannels)-1), r.set.H)
@@ -152,6 +159,8 @@ func (r *run) startFrom(dir string, given map[string]bool) error {
 		return exit.Usage("-init %s tells %d classes apart, the images of %s have %d", dir, *cfg.NumClassEmbeds, r.Data, r.set.Classes)
 	case cfg.NumClassEmbeds != nil && r.LabelDrop > 0 && *cfg.NumClassEmbeds != r.set.Classes+1:
 		return exit.Usage("-init %s has no class for \"unknown\" beside the %d of %s; give -label-dropout 0", dir, r.set.Classes, r.Data)
+	case r.learnsVariance() && r.Weight != "simple":
+		return exit.Usage("-weight %s: -init %s learns the variance, and the loss for that has weights of its own; leave -weight out", r.Weight, dir)
 	case cfg.NumClassEmbeds == nil && r.Classes:
 		return exit.Usage("-classes: -init %s is a network without classes; leave -classes out", dir)
 	}
@@ -160,20 +169,21 @@ func (r *run) startFrom(dir string, given map[string]bool) error {
 		cfg.Dropout = r.Dropout
 	}
 	r.scheduler, err = model.Scheduler(m)
+	if err == nil && r.Weight == "vlb" && r.scheduler.Class != diffusion.DDPMClass {
+		return exit.Usage("-weight vlb: the bound is that of ancestral sampling, and -init %s is made for another sampler; leave -weight out", dir)
+	}
 	return err
 }
 
 // prepare makes what a run needs beside its network, empty still.
 func (r *run) prepare() error {
-	schedule, err := r.scheduler.Schedule()
-	if err != nil {
+	var err error
+	if r.objective, err = r.newObjective(); err != nil {
 		return exit.Bad(r.dir, err)
 	}
-	prediction, err := diffusion.ParsePrediction(r.scheduler.PredictionType)
-	if err != nil {
-		return exit.Bad(r.dir, err)
+	if r.Draw == "second-moment" {
+		r.losses = diffusion.NewSecondMoment(r.objective.Schedule.T())
 	}
-	r.objective = diffusion.Objective{Schedule: schedule, Prediction: prediction, Seed: r.Seed}
 	r.net.Method = methods[r.Convolution]
 	r.order = data.NewStream(r.Seed, r.set.Len())
 	weights := len(r.net.Params.Values())
@@ -182,7 +192,7 @@ func (r *run) prepare() error {
 		r.averages = append(r.averages, average{optim.EMA{Decay: decay, Warmup: true}, make([]float32, weights)})
 	}
 	r.tape = autograd.New()
-	r.indices = make([]int, r.Batch/r.Accumulate)
+	r.indices = make([]int, r.part())
 	if r.Classes = r.net.Classes() > 0; r.Classes {
 		r.labels = make([]int, len(r.indices))
 	}

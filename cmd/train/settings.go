@@ -17,10 +17,15 @@ type settings struct {
 	For    time.Duration `json:"for"`   // 0: no limit
 	Seed   uint64        `json:"seed"`
 
+	recipe
+
 	Batch      int     `json:"batch"`
-	Accumulate int     `json:"accumulate"`
+	Accumulate int     `json:"accumulate"` // parts of a step; 0: as many as suit the caches
 	LR         float64 `json:"lr"`
+	Rate       string  `json:"rate"`
 	Warmup     int     `json:"warmup"`
+	Floor      float64 `json:"floor"`
+	Decay      float64 `json:"weight_decay"`
 	Clip       float64 `json:"clip"` // 0: none
 	EMA        floats  `json:"ema"`
 	Flip       bool    `json:"flip"`

@@ -23,7 +23,8 @@ import (
 type state struct {
 	Format int `json:"format"`
 	progress
-	Updates  int           `json:"updates"` // steps that Adam and the averages have taken
+	Updates  int           `json:"updates"`          // steps that Adam and the averages have taken
+	Losses   [][]float64   `json:"losses,omitempty"` // of diffusion.SecondMoment, for -draw second-moment
 	Spent    time.Duration `json:"spent"`
 	Digest   string        `json:"data_sha256"`
 	Settings settings      `json:"settings"`
@@ -40,7 +41,7 @@ func (r *run) save() error {
 	err := checkpoint.Save(checkpoint.StepDir(r.dir, r.Step), checkpoint.Content{
 		Config: r.net.Config, Scheduler: r.scheduler, Card: r.card(),
 		Weights:      model.Named(r.net.Params, "", r.averages[0].weights),
-		State:        state{format, r.progress, r.moments.T, r.spent(), r.digest, r.settings},
+		State:        r.state(),
 		StateTensors: r.stateTensors(),
 	})
 	if err != nil {
@@ -51,6 +52,15 @@ func (r *run) save() error {
 		return err
 	}
 	return checkpoint.Prune(r.dir, r.Keep)
+}
+
+// state returns what train_state.json is to say.
+func (r *run) state() state {
+	s := state{Format: format, progress: r.progress, Updates: r.moments.T, Spent: r.spent(), Digest: r.digest, Settings: r.settings}
+	if r.losses != nil {
+		s.Losses = r.losses.Losses
+	}
+	return s
 }
 
 // spent returns the time that the run has taken so far, in all its parts.
@@ -109,6 +119,12 @@ func (r *run) load(m *checkpoint.Model, st state) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	if r.losses != nil {
+		if len(st.Losses) != len(r.losses.Losses) {
+			return exit.Bad(filepath.Join(m.Dir, "train_state.json"), fmt.Errorf("has losses for %d times, which -draw second-moment needs for %d; start a new run from the model with -init %s", len(st.Losses), len(r.losses.Losses), m.Dir))
+		}
+		r.losses.Losses = st.Losses
+	}
 	r.moments.T = st.Updates
 	if err := checkpoint.Load(m.Weights, model.Named(r.net.Params, "", r.averages[0].weights)); err != nil {
 		return err
@@ -156,7 +172,11 @@ func merge(saved, s settings, given map[string]bool) (settings, error) {
 	for name := range given {
 		before, now := was.Lookup(name).Value.String(), is.Lookup(name).Value.String()
 		switch {
+		case saved.Init != "" && slices.Contains(published, name):
+			return s, exit.Usage("-resume: the network, and what it has learned, are those of -init %s, which the run was started from; leave -%s out", saved.Init, name)
 		case before == now:
+		case saved.Rate == "cosine" && name == "steps":
+			return s, exit.Usage("-resume: the learning rate of this run falls until step %s, which -steps %s contradicts; leave the flag out, or start another run from its model with -init", before, now)
 		case !slices.Contains(changeable, name):
 			return s, exit.Usage("-resume: the run was started with -%s %s, which -%s %s contradicts; leave the flag out, or start another run", name, before, name, now)
 		default:
@@ -166,7 +186,7 @@ func merge(saved, s settings, given map[string]bool) (settings, error) {
 		}
 	}
 	// As at the start, a limit that is given alone is the only one.
-	if given["for"] && !given["steps"] {
+	if given["for"] && !given["steps"] && saved.Rate != "cosine" {
 		merged.Steps = 0
 	}
 	if given["steps"] && !given["for"] {
