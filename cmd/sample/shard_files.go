@@ -17,6 +17,7 @@ import (
 
 	"ddpm/checkpoint"
 	"ddpm/cmd/internal/exit"
+	"ddpm/cmd/internal/npy"
 	"ddpm/cmd/internal/screen"
 	"ddpm/data"
 	"ddpm/internal/simd"
@@ -88,7 +89,7 @@ func (d *drawing) drawShard() error {
 	}
 	err = checkpoint.Write(dir, func(w *checkpoint.Writer) error {
 		w.File(pixelsName, func(f io.Writer) error {
-			if _, err := f.Write(npyHeader(end-first, r.settings)); err != nil {
+			if _, err := f.Write(r.header(end - first)); err != nil {
 				return err
 			}
 			return d.images(first, end, nil, func(_ int, x tensor.Tensor) error {
@@ -154,15 +155,9 @@ func (s *source) digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// npyHeader returns the header of a NumPy file, version 1.0, of n images as bytes; it is padded to a multiple of 64.
-func npyHeader(n int, s settings) []byte {
-	b := fmt.Appendf([]byte("\x93NUMPY\x01\x00\x00\x00"), "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", n, s.Height, s.Width, s.Channels)
-	for len(b)%64 != 63 {
-		b = append(b, ' ')
-	}
-	b = append(b, '\n')
-	binary.LittleEndian.PutUint16(b[8:], uint16(len(b)-10))
-	return b
+// header returns the beginning of images.npy with n images.
+func (s settings) header(n int) []byte {
+	return npy.Header(npy.Uint8, n, s.Height, s.Width, s.Channels)
 }
 
 // readShard reads what the shard in dir says of itself, once every file is known to be what its manifest says.
@@ -200,7 +195,7 @@ func (r *record) images(dir string, see func(id int, pixels []byte) error) error
 		return err
 	}
 	defer f.Close()
-	want := npyHeader(len(r.Images), r.settings)
+	want := r.header(len(r.Images))
 	header := make([]byte, len(want))
 	if _, err := io.ReadFull(f, header); err != nil || !bytes.Equal(header, want) {
 		return exit.Bad(path, fmt.Errorf("does not begin as a file of %d images of %d×%d×%d does; draw the shard again", len(r.Images), r.Height, r.Width, r.Channels))

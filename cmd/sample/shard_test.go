@@ -94,10 +94,3 @@ func TestParseShard(t *testing.T) {
 		})
 	}
 }
-
-func TestNumpyHeader(t *testing.T) {
-	b := npyHeader(3125, settings{Height: 32, Width: 32, Channels: 3})
-	require.Zero(t, len(b)%64)
-	require.Equal(t, "\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (3125, 32, 32, 3), }", strings.TrimRight(string(b), " \n"))
-	require.Equal(t, len(b)-10, int(b[8])|int(b[9])<<8)
-}
