@@ -15,6 +15,9 @@ func (d *drawing) draw() error {
 	if err != nil {
 		return err
 	}
+	if d.between != "" {
+		d.encode()
+	}
 	if err := d.images(0, d.n, out.frame, out.add); err != nil {
 		return err
 	}
@@ -22,20 +25,20 @@ func (d *drawing) draw() error {
 }
 
 // images samples the images begin…end-1, batch after batch, and hands each batch to add. Frame, if there is one, sees
-// every step of the first batch.
-func (d *drawing) images(begin, end int, frame func(t int, s diffusion.State), add func(first int, x tensor.Tensor) error) error {
+// every step of the first batch, counted from 0.
+func (d *drawing) images(begin, end int, frame func(step int, s diffusion.State), add func(first int, x tensor.Tensor) error) error {
 	p := newPace(d, begin, end)
-	side, channels := d.source.net.Config.SampleSize, d.source.net.Config.InChannels
 	for first := begin; first < end; first += d.batch {
 		n := min(d.batch, end-first)
-		start := d.sampler.Start(uint64(first), n, side, side, channels)
 		var x tensor.Tensor
-		for t, state := range d.sampler.Steps(d.denoiser(first, n), start, uint64(first)) {
+		step := 0
+		for t, state := range d.walk(first, n) {
 			x = state.X
-			p.step(t, first, n)
+			p.step(step, t, first, n)
 			if frame != nil && first == begin {
-				frame(t, state)
+				frame(step, state)
 			}
+			step++
 		}
 		if err := add(first, x); err != nil {
 			return err
@@ -55,14 +58,13 @@ type pace struct {
 
 func newPace(d *drawing, begin, end int) *pace {
 	p := &pace{d, begin, end, screen.New(os.Stdout), time.Now()}
-	p.screen.Printf("Drawing %s images of %s: %s in %s steps, seed %d.", screen.Count(end-begin), d.source.dir, d.name, screen.Count(d.sampler.Schedule.T()), d.seed)
+	p.screen.Printf("Drawing %s images of %s: %s in %s steps, seed %d.", screen.Count(end-begin), d.source.dir, d.name, screen.Count(d.looks()), d.seed)
 	return p
 }
 
-// step says that the n images from first have come to t. Its cost is that of the evaluations, a batch at a time.
-func (p *pace) step(t, first, n int) {
-	T := p.sampler.Schedule.T()
-	done := (float64(first-p.begin) + float64(n)*float64(T-t)/float64(T)) / float64(p.finish-p.begin)
+// step says that the n images from first have come to t. Its cost is that of the steps, a batch at a time.
+func (p *pace) step(step, t, first, n int) {
+	done := (float64(first-p.begin) + float64(n)*float64(step)/float64(p.looks())) / float64(p.finish-p.begin)
 	spent := time.Since(p.began)
 	p.screen.Progress(done, func() string {
 		text := "t = " + screen.Count(t)

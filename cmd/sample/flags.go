@@ -22,8 +22,11 @@ type options struct {
 	sampler, variance, spacing string
 	steps                      int
 	eta, churn, guidance       float64
+	clip, threshold            float64
+	x0Only                     bool
 	class                      string
 
+	editing
 	out, dir, gif string
 	scale         int
 	info          bool
@@ -38,36 +41,40 @@ const help = `Draw images from a diffusion model. Usage: sample [flags]
   sample                                  64 images of the newest run under runs/, to grid.png
   sample -sampler dpmpp -steps 20         the same in 20 steps, not 1000
   sample -n 16 -gif noise-to-image.gif    how they emerge: x_t at the left, what the network sees in it at the right
-  sample -model DIR -dir images -n 1000   a model of diffusers, or of another run; one PNG for each image
   sample -class 7 -guidance 2             sevens only, from a model trained with -classes
+  sample -from photo.png -strength 0.4    a picture noised, and drawn anew from there
   sample -n 50000 -dir images -shard 3/16 the third of 16 parts of a large number, each on a machine of its own
   sample -info                            what the model's directory holds
 
   -model DIR       a run of train, one of its checkpoints, or a model directory of diffusers
   -n N             number of images (64); image i depends on model, sampler, seed and i alone
-  -seed N          another seed, other images
-  -batch N         images computed at once (64): memory, never the result
+  -seed N          another seed, other images                      -batch N   computed at once (64); never the result
 Sampler; what the model's scheduler says, unless given
   -sampler NAME    ddpm       ancestral sampling, algorithm 2 of the paper
                    ddim       DDIM; -eta 0…1 says how much noise it adds, 0 for none
                    dpmpp      DPM-Solver++(2M), good in 10 to 50 steps; dpmpp-sde adds noise, dpmpp1 is first-order
                    heun       EDM's second-order sampler, two evaluations per step; -churn X adds noise
   -steps N         of T that are visited (ddpm: T, ddim: 50, dpmpp: 20, heun: 18)
-  -spacing NAME    which: leading, trailing, linspace or karras (with -sampler: trailing, heun: karras)
+  -spacing NAME    which: leading, trailing, linspace, karras, or a list of times (with -sampler: trailing, heun: karras)
   -variance NAME   of ddpm: large for β_t, small for its posterior β̃_t, range where the network learned it
+  -clip X          bound x̂_0 to ±X, 0 for no bound; or -threshold Q by its quantile, as Imagen does (0.995)
+  -x0-only         bound x̂_0 without deriving ε̂ again, as DDIM of diffusers does
 Classes
   -class N|all     the label to draw, or all in turn; a class for each column
   -guidance X      classifier-free guidance: 1 for none, more to be more like the class
+Editing pictures: a PNG or JPEG file, a directory of them, or a data set; brought to the model's size
+  -from P          begin from P noised; -strength S, how far: from 0, as it is, to 1, all new (0.5)
+  -inpaint P       paint P anew where -mask M is black, keep it where M is white; -resample N times (10), -jump N steps
+                   back each time (10), for parts that fit each other (RePaint)
+  -interpolate A B pictures between two, by way of the noise that DDIM leads back to
 Output
   -out FILE        grid of the images (grid.png); '' for none      -scale N   size of its pixels, 0 to fit
-  -dir DIR         a PNG for each image, in its own size            -gif FILE  animation of up to 25 images
-
-Many machines
+  -dir DIR         a PNG for each image, in its own size           -gif FILE  animation of up to 25 images
   -shard K/N       draw the K-th of N parts of the images to a directory of its own in -dir, unless it is there already;
                    auto or auto/N: the part that Slurm, Kubernetes, AWS Batch or Google Cloud Batch gives this task
   sample merge DIR checks the parts in DIR and joins them; sample merge -h
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 bad model or shard, 5 disk.
+Exit codes: 0 done, 1 failure, 2 usage, 3 bad model, picture or shard, 5 disk.
 `
 
 func flags(o *options) *flag.FlagSet {
@@ -83,8 +90,18 @@ func flags(o *options) *flag.FlagSet {
 	f.IntVar(&o.steps, "steps", 0, "")
 	f.Float64Var(&o.eta, "eta", 0, "")
 	f.Float64Var(&o.churn, "churn", 0, "")
+	f.Float64Var(&o.clip, "clip", 0, "")
+	f.Float64Var(&o.threshold, "threshold", 0, "")
+	f.BoolVar(&o.x0Only, "x0-only", false, "")
 	f.StringVar(&o.class, "class", "", "")
 	f.Float64Var(&o.guidance, "guidance", 1, "")
+	f.StringVar(&o.from, "from", "", "")
+	f.Float64Var(&o.strength, "strength", 0.5, "")
+	f.StringVar(&o.inpaint, "inpaint", "", "")
+	f.StringVar(&o.mask, "mask", "", "")
+	f.IntVar(&o.resample, "resample", 10, "")
+	f.IntVar(&o.jump, "jump", 10, "")
+	f.StringVar(&o.between, "interpolate", "", "")
 	f.StringVar(&o.out, "out", "grid.png", "")
 	f.StringVar(&o.dir, "dir", "", "")
 	f.StringVar(&o.gif, "gif", "", "")
@@ -99,6 +116,10 @@ func parse(args []string) (*options, error) {
 	o := &options{given: map[string]bool{}}
 	f := flags(o)
 	err := f.Parse(args)
+	if err == nil && o.between != "" && f.NArg() > 0 { // the second picture, and what comes after it
+		o.and = f.Arg(0)
+		err = f.Parse(f.Args()[1:])
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(os.Stdout, help)
@@ -110,6 +131,9 @@ func parse(args []string) (*options, error) {
 	}
 	f.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
 	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := o.checkEditing(); err != nil {
 		return nil, err
 	}
 	return o, o.checkShard()
@@ -126,6 +150,10 @@ func (o *options) check() error {
 		return exit.Usage("-steps %d: want at least 1", o.steps)
 	case !(o.eta >= 0 && o.eta <= 1):
 		return exit.Usage("-eta %v: want 0 (no noise) to 1 (as much as ddpm)", o.eta)
+	case !(o.clip >= 0):
+		return exit.Usage("-clip %v: want a bound for x̂_0, 1 for images, or 0 for none", o.clip)
+	case o.given["threshold"] && !(o.threshold > 0 && o.threshold <= 1):
+		return exit.Usage("-threshold %v: want a quantile, more than 0 to 1; Imagen has 0.995", o.threshold)
 	case !(o.churn >= 0):
 		return exit.Usage("-churn %v: want 0 or more", o.churn)
 	case o.scale < 0 || o.scale > 64:

@@ -18,7 +18,8 @@ type output struct {
 	*drawing
 	grid      tensor.Tensor // the images of the grid
 	animation data.Animation
-	frames    map[int]bool // times at which the animation gets a frame
+	frames    map[int]bool  // steps at which the animation gets a frame
+	strip     []image.Image // of an interpolation, its frames instead
 }
 
 const (
@@ -30,7 +31,7 @@ const (
 
 // newOutput makes the directories, so that a long drawing does not fail at its end.
 func (d *drawing) newOutput() (*output, error) {
-	o := &output{drawing: d, frames: map[int]bool{0: true}}
+	o := &output{drawing: d, frames: map[int]bool{}}
 	for _, dir := range []string{filepath.Dir(d.out), filepath.Dir(d.gif), d.dir} {
 		if dir == "" {
 			continue
@@ -39,16 +40,15 @@ func (d *drawing) newOutput() (*output, error) {
 			return nil, fmt.Errorf("cannot write to %s: %w; name another place", dir, err)
 		}
 	}
-	T := d.sampler.Schedule.T()
-	for k := range frames {
-		o.frames[T-k*T/frames] = true
+	for k := range frames + 1 {
+		o.frames[k*d.looks()/frames] = true
 	}
 	return o, nil
 }
 
-// frame adds to the animation what the first images look like at time t.
-func (o *output) frame(t int, s diffusion.State) {
-	if o.gif == "" || !o.frames[t] {
+// frame adds to the animation what the first images look like at a step.
+func (o *output) frame(step int, s diffusion.State) {
+	if o.gif == "" || !o.frames[step] || o.between != "" {
 		return
 	}
 	n := min(s.X.Shape[0], mostInAnimation)
@@ -64,11 +64,15 @@ func (o *output) add(first int, x tensor.Tensor) error {
 		o.grid.Data = slices.Concat(o.grid.Data, kept.Data)
 		o.grid.Shape = []int{first + kept.Shape[0], h, w, c}
 	}
-	if o.dir == "" {
-		return nil
-	}
 	for i := range n {
-		m := data.Image(tensor.From(x.Data[i*h*w*c:(i+1)*h*w*c], h, w, c))
+		one := tensor.From(x.Data[i*h*w*c:(i+1)*h*w*c], h, w, c)
+		if o.gif != "" && o.between != "" {
+			o.strip = append(o.strip, data.Grid(tensor.From(one.Data, 1, h, w, c), 1, o.magnification(1, 320), gap))
+		}
+		if o.dir == "" {
+			continue
+		}
+		m := data.Image(one)
 		if err := o.write(filepath.Join(o.dir, pngName(first+i)), m); err != nil {
 			return err
 		}
@@ -92,6 +96,12 @@ func (o *output) close() error {
 		}
 		fmt.Printf("Wrote %s%s.\n", o.out, of)
 	}
+	for _, m := range o.strip {
+		o.animation.Add(m)
+	}
+	for _, m := range slices.Backward(o.strip) {
+		o.animation.Add(m)
+	}
 	if o.gif != "" {
 		if err := o.animation.WriteFile(o.gif); err != nil {
 			return fmt.Errorf("cannot write %s: %w; name another place with -gif", o.gif, err)
@@ -113,6 +123,9 @@ func (o *output) write(path string, m image.Image) error {
 
 // columns returns the width of a grid of n images: a column for each class, or 0 for about a square.
 func (o *output) columns(n int) int {
+	if o.between != "" {
+		return min(n, interpolationRow)
+	}
 	if k := o.source.classes(); o.class < 0 && k > 1 && k <= 32 && n > k {
 		return k
 	}

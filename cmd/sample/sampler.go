@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"ddpm/checkpoint"
 	"ddpm/cmd/internal/exit"
 	"ddpm/cmd/internal/model"
 	"ddpm/diffusion"
 	"ddpm/layers"
+	"ddpm/tensor"
 )
 
 // samplers are the values of -sampler.
@@ -81,6 +83,10 @@ type drawing struct {
 	sampler diffusion.Sampler
 	name    string // of the sampler
 	class   int    // to draw, or -1 for all in turn
+	start   int    // time of the sampler's schedule at which drawing begins
+
+	pictures tensor.Tensor // to edit [N H W C]; of an interpolation, the two ends, or the noise that leads to them
+	kept     tensor.Tensor // parts of the pictures that stay [N H W 1]
 }
 
 // plan makes a drawing of what the command line asks for and the model's scheduler says.
@@ -92,7 +98,10 @@ func (s *source) plan(o *options) (*drawing, error) {
 	if err := d.planSampler(); err != nil {
 		return nil, err
 	}
-	return d, d.planClass()
+	if err := d.planClass(); err != nil {
+		return nil, err
+	}
+	return d, d.planEditing()
 }
 
 // drawable says why the network makes no pictures, if it does not.
@@ -118,6 +127,9 @@ var ofClass = map[string]string{diffusion.DDPMClass: "ddpm", diffusion.DDIMClass
 
 // planSampler makes the sampler that the model's scheduler describes, and then what the flags change in it.
 func (d *drawing) planSampler() error {
+	if d.between != "" {
+		d.options.sampler = "ddim"
+	}
 	if d.name = d.options.sampler; d.name == "" {
 		d.name = ofClass[d.source.scheduler.Class]
 	}
@@ -150,7 +162,11 @@ func (d *drawing) times() (times []int, err error) {
 		return nil, exit.Usage("-steps %d: the model was trained for %d steps; give at most that", steps, T)
 	}
 	if steps == 0 {
-		if steps = defaultSteps[d.name]; steps == 0 || steps > T {
+		steps = defaultSteps[d.name]
+		if d.name == "ddpm" && d.inpaint != "" {
+			steps = usualInpainting
+		}
+		if steps == 0 || steps > T {
 			steps = T
 		}
 	}
@@ -173,10 +189,28 @@ func (d *drawing) times() (times []int, err error) {
 	case "karras":
 		times, err = diffusion.Karras(d.source.schedule, steps, 7)
 	default:
-		return nil, exit.Usage("-spacing %s: want leading, trailing, linspace or karras", spacing)
+		times, err = d.listed(spacing)
 	}
 	if err != nil {
 		return nil, exit.Usage("%v", err)
+	}
+	return times, nil
+}
+
+// listed reads a list of times.
+func (d *drawing) listed(text string) (times []int, err error) {
+	for word := range strings.SplitSeq(text, ",") {
+		t, err := strconv.Atoi(word)
+		if err != nil || t < 1 || len(times) > 0 && t <= times[len(times)-1] {
+			return nil, exit.Usage("-spacing %s: want leading, trailing, linspace, karras, or times such as 1,250,500,1000, rising", text)
+		}
+		times = append(times, t)
+	}
+	switch T, last := d.source.schedule.T(), times[len(times)-1]; {
+	case last > T:
+		return nil, exit.Usage("-spacing …,%d: the model was trained for %d steps; give times of at most that", last, T)
+	case d.given["steps"] && d.steps != len(times):
+		return nil, exit.Usage("-steps %d: -spacing lists %d times; leave -steps out", d.steps, len(times))
 	}
 	return times, nil
 }
@@ -198,8 +232,14 @@ func (d *drawing) rule() diffusion.Rule {
 	if a, ok := d.sampler.Rule.(diffusion.Ancestral); ok {
 		return a // with the variance of the model's scheduler
 	}
+	if d.source.learned() {
+		return diffusion.Ancestral{Variance: diffusion.LearnedRange}
+	}
 	return diffusion.Ancestral{Variance: diffusion.FixedLarge}
 }
+
+// learned reports whether the network has learned the variance, too.
+func (s *source) learned() bool { return s.net.Config.OutChannels == 2*s.net.Config.InChannels }
 
 // adjust applies the flags that are for one sampler only.
 func (d *drawing) adjust() error {
@@ -208,6 +248,9 @@ func (d *drawing) adjust() error {
 		if d.given[flag] && owners[flag] != d.name {
 			return exit.Usage("-%s is for -sampler %s, not %s; leave it out, or choose that", flag, owners[flag], d.name)
 		}
+	}
+	if err := d.adjustClip(); err != nil {
+		return err
 	}
 	switch rule := d.sampler.Rule.(type) {
 	case diffusion.DDIM:
@@ -222,9 +265,27 @@ func (d *drawing) adjust() error {
 	return nil
 }
 
+// adjustClip says how x̂_0 is bounded.
+func (d *drawing) adjustClip() error {
+	clip := &d.sampler.Clip
+	switch {
+	case d.given["clip"] && d.given["threshold"]:
+		return exit.Usage("-clip and -threshold are two ways to bound x̂_0; give one of them")
+	case d.given["clip"]:
+		*clip = diffusion.Clip{Range: d.clip}
+	case d.given["threshold"]:
+		*clip = diffusion.Clip{Quantile: d.threshold}
+	}
+	if d.given["x0-only"] {
+		if *clip == (diffusion.Clip{}) {
+			return exit.Usage("-x0-only: x̂_0 is not bounded at all; give -clip or -threshold, too")
+		}
+		clip.X0Only = d.x0Only
+	}
+	return nil
+}
+
 func (d *drawing) adjustVariance(rule diffusion.Ancestral) error {
-	c := d.source.net.Config
-	learned := c.OutChannels == 2*c.InChannels
 	if d.given["variance"] {
 		v, ok := map[string]diffusion.Variance{"large": diffusion.FixedLarge, "small": diffusion.FixedSmall, "range": diffusion.LearnedRange}[d.variance]
 		if !ok {
@@ -232,7 +293,7 @@ func (d *drawing) adjustVariance(rule diffusion.Ancestral) error {
 		}
 		rule.Variance = v
 	}
-	if rule.Variance == diffusion.LearnedRange && !learned {
+	if rule.Variance == diffusion.LearnedRange && !d.source.learned() {
 		return exit.Usage("the network in %s has learned no variance; give -variance large or small", d.source.dir)
 	}
 	d.sampler.Rule = rule
