@@ -32,7 +32,11 @@ func Load(r *Reader, want []Named) error {
 			return err
 		}
 		if err := checkFinite(x.Data); err != nil {
-			return &Error{Path: r.path, Problem: fmt.Sprintf("tensor %q %v", inFile[t.Name], err)}
+			return &Error{
+				Path:    r.path,
+				Problem: fmt.Sprintf("tensor %q %v", inFile[t.Name], err),
+				Remedy:  "take a checkpoint from before, or fetch the model again",
+			}
 		}
 		t.Set(x.Reshape(t.Shape...))
 	}
