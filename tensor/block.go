@@ -56,24 +56,43 @@ func (b Block) dims(op string, y, stats, x Tensor) convDims {
 // stats [N Groups 2]. packs may be nil.
 func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConv", y, stats, x)
-	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
-	size := perImage(x)
-	s.prepare = func(i int, mem *par.Scratch) {
-		st := b.stats(stats, i)
-		b.measure(st, x.Data[i*size:][:size], mem)
-		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], st)
+	c := blockCalls.take(blockCall{Block: b, d: d, stats: stats})
+	c.s = source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin), prepare: c.prepare}
+	if w := b.Shortcut.W; !w.Empty() {
+		c.short = packs.packed(w, panels, panelSize(d.cin, w.Shape[1]), func(p []float32) { packPanels(p, w.Data, d.cin, w.Shape[1]) })
+		defer c.short.done()
+		c.s.also = c.shortcut
 	}
-	if c := b.Shortcut; !c.W.Empty() {
-		cs := c.W.Shape[1]
-		wp, done := packs.packed(c.W, panels, panelSize(d.cin, cs), func(p []float32) { packPanels(p, c.W.Data, d.cin, cs) })
-		defer done()
-		s.also = func(n0, n1 int) {
-			addRows(c.S.Data[n0*d.h*d.w*cs:], x.Data[n0*size:], wp, (n1-n0)*d.h*d.w, d.cin, cs, c.B.Data, false)
-		}
-	}
-	d.conv(y, &s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
-	giveWork(s.scale)
-	giveWork(s.shift)
+	d.conv(y, &c.s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
+	giveWork(c.s.scale)
+	giveWork(c.s.shift)
+	blockCalls.give(c)
+}
+
+// blockCall is one call of NormSiLUConv.
+type blockCall struct {
+	Block
+	d     convDims
+	s     source
+	stats Tensor
+	short packed // the shortcut's weights
+}
+
+var blockCalls frames[blockCall]
+
+// prepare measures image i's norm.
+func (c *blockCall) prepare(i int, mem *par.Scratch) {
+	size, cin := perImage(c.s.x), c.d.cin
+	st := c.Block.stats(c.stats, i)
+	c.measure(st, c.s.x.Data[i*size:][:size], mem)
+	c.affineInto(c.s.scale[i*cin:][:cin], c.s.shift[i*cin:][:cin], st)
+}
+
+// shortcut computes Shortcut.S for images n0…n1.
+func (c *blockCall) shortcut(n0, n1 int) {
+	pixels, cin, cs := c.d.h*c.d.w, c.d.cin, c.Shortcut.W.Shape[1]
+	to, from := c.Shortcut.S.Data[n0*pixels*cs:], c.s.x.Data[n0*pixels*cin:]
+	addRows(to, from, c.short.data, (n1-n0)*pixels, cin, cs, c.Shortcut.B.Data, false)
 }
 
 // BlockGrad names the gradients of a Block that are wanted; each may be empty. Those of the residual is dy itself.
@@ -102,13 +121,9 @@ func (g BlockGrad) check(d convDims, c Shortcut) {
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConvGrad", dy, stats, x)
 	dst.check(d, b.Shortcut)
-	s := source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
-	par.For(d.n, func(i int, _ *par.Scratch) {
-		b.affineInto(s.scale[i*d.cin:][:d.cin], s.shift[i*d.cin:][:d.cin], b.stats(stats, i))
-	})
-	g := blockGrad{Block: b, dst: dst, d: d, s: &s, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)}
-	clear(g.sums)
-	clear(g.dyBySum)
+	g := blockGrads.take(blockGrad{Block: b, dst: dst, d: d, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)})
+	g.s = source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	par.For(d.n, g.prepare)
 	if f := d.winograd(); f != nil {
 		g.winograd(f, packs)
 	} else {
@@ -118,8 +133,9 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs)
 	g.channelGrads()
 	giveWork(g.sums)
 	giveWork(g.dyBySum)
-	giveWork(s.scale)
-	giveWork(s.shift)
+	giveWork(g.s.scale)
+	giveWork(g.s.shift)
+	blockGrads.give(g)
 }
 
 // blockGrad is one call of NormSiLUConvGrad.
@@ -127,11 +143,26 @@ type blockGrad struct {
 	Block
 	dst     BlockGrad
 	d       convDims
-	s       *source
+	s       source
 	stats   Tensor
 	dy      Tensor
 	sums    []float32 // channelSums of every image
 	dyBySum []float32 // [N Cout] sums over pixels of dy
+	short   packed    // the shortcut's weights, if it has an input gradient
+
+	// Of the input gradient in Winograd's form, a convolution of dy:
+	t tiling
+	u packed // the transformed kernels
+}
+
+var blockGrads frames[blockGrad]
+
+// prepare makes image i's norm a scale and a shift again, and clears its sums.
+func (g *blockGrad) prepare(i int, _ *par.Scratch) {
+	cin, cout := g.d.cin, g.d.cout
+	g.affineInto(g.s.scale[i*cin:][:cin], g.s.shift[i*cin:][:cin], g.Block.stats(g.stats, i))
+	clear(g.sums[2*i*cin:][:2*cin])
+	clear(g.dyBySum[i*cout:][:cout])
 }
 
 // channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images, in order.
@@ -147,45 +178,45 @@ func (g *blockGrad) channelGrads() {
 // winograd adds the weight gradients, and carries dy back through convolution, activation and norm, a group of images
 // at a time.
 func (g *blockGrad) winograd(f *winograd, packs *Packs) {
-	d := g.d
-	t := f.tiling(d.n, d.h, d.w, d.cout, d.cin) // of the input gradient: a convolution of dy
-	u, done := f.packedGrad(g.W, packs)
-	defer done()
-	short, doneShort := g.shortcut(packs)
-	defer doneShort()
-	size := d.h * d.w * d.cin
-	grads := source{x: g.dy}
-	back := func(n0, n1 int, mem *par.Scratch) {
-		da := mem.Floats((n1 - n0) * size)
-		t.run(tiledPiece{n0, n1, 0, t.th, 0, t.panels()}, &grads, u, mem, func(k int) target {
-			return target{y: da[(k-n0)*size:][:size]}
-		})
-		for k := n0; k < n1; k++ {
-			mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
-		}
-		short(n0, n1)
-	}
+	g.t = f.tiling(g.d.n, g.d.h, g.d.w, g.d.cout, g.d.cin)
+	g.u = f.packedGrad(g.W, packs)
+	g.shortcut(packs)
 	if g.dst.W.Empty() {
-		t.eachGroup(back)
+		g.t.eachGroup(g.back)
 	} else {
-		f.addWeightGrad(g.dst.W, g.s, g.dy, back)
+		f.addWeightGrad(g.dst.W, &g.s, g.dy, g.back)
 	}
+	g.short.done()
+	g.u.done()
+}
+
+// back carries dy of images n0…n1 back to the block's input.
+func (g *blockGrad) back(n0, n1 int, mem *par.Scratch) {
+	size := g.d.h * g.d.w * g.d.cin
+	da := mem.Floats((n1 - n0) * size)
+	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &source{x: g.dy}, g.u.data, mem, func(k int) target {
+		return target{y: da[(k-n0)*size:][:size]}
+	})
+	for k := n0; k < n1; k++ {
+		mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
+	}
+	g.shortcutInput(n0, n1)
 }
 
 // direct is winograd for the direct form: the gradient of the activation goes through memory.
 func (g *blockGrad) direct(packs *Packs) {
 	if !g.dst.W.Empty() {
-		g.d.directWeightGrad(g.dst.W, g.s, g.dy)
+		g.d.directWeightGrad(g.dst.W, &g.s, g.dy)
 	}
-	short, done := g.shortcut(packs)
-	defer done()
+	g.shortcut(packs)
 	size := perImage(g.s.x)
 	da := Tensor{Data: takeWork(len(g.s.x.Data)), Shape: g.s.x.Shape}
 	g.d.directInputGrad(da, false, g.W, g.dy, packs)
 	par.For(g.d.n, func(i int, mem *par.Scratch) {
 		g.image(da.Data[i*size:][:size], i, mem)
-		short(i, i+1)
+		g.shortcutInput(i, i+1)
 	})
+	g.short.done()
 	giveWork(da.Data)
 }
 
@@ -200,21 +231,25 @@ func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
 	simd.ChannelSums(g.dyBySum[i*g.d.cout:][:g.d.cout], g.dy.Data[i*size:][:size])
 }
 
-// shortcut adds the shortcut's weight gradients, and returns a function that adds its input gradient to dX for images
-// n0…n1.
-func (g *blockGrad) shortcut(packs *Packs) (add func(n0, n1 int), done func()) {
-	c := g.Shortcut
-	if c.W.Empty() {
-		return func(int, int) {}, func() {}
+// shortcut adds the shortcut's weight gradients and packs its weights for shortcutInput.
+func (g *blockGrad) shortcut(packs *Packs) {
+	w := g.Shortcut.W
+	if w.Empty() {
+		return
 	}
-	in, out := c.W.Dims2()
-	LinearGrad(Tensor{}, false, g.dst.ShortcutW, g.dst.ShortcutB, g.s.x, c.W, c.S, nil)
-	if g.dst.X.Empty() {
-		return func(int, int) {}, func() {}
+	LinearGrad(Tensor{}, false, g.dst.ShortcutW, g.dst.ShortcutB, g.s.x, w, g.Shortcut.S, nil)
+	if !g.dst.X.Empty() {
+		in, out := w.Dims2()
+		g.short = packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
 	}
-	wt, done := packs.packed(c.W, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, c.W.Data, in, out) })
+}
+
+// shortcutInput adds the shortcut's input gradient, if there is one, to dX for images n0…n1.
+func (g *blockGrad) shortcutInput(n0, n1 int) {
+	if g.short.data == nil {
+		return
+	}
+	in, out := g.Shortcut.W.Dims2()
 	pixels := g.d.h * g.d.w
-	return func(n0, n1 int) {
-		addRows(g.dst.X.Data[n0*pixels*in:], c.S.Data[n0*pixels*out:], wt, (n1-n0)*pixels, out, in, nil, true)
-	}, done
+	addRows(g.dst.X.Data[n0*pixels*in:], g.Shortcut.S.Data[n0*pixels*out:], g.short.data, (n1-n0)*pixels, out, in, nil, true)
 }

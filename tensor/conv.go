@@ -111,8 +111,8 @@ func bandRows(n, h int) int {
 // direct is the convolution as its definition has it: the form for any kernel, and the reference for Winograd's.
 func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	depth := d.kh * d.tapRow
-	wp, done := packs.packed(w, panels, panelSize(depth, d.cout), func(p []float32) { packPanels(p, w.Data, depth, d.cout) })
-	defer done()
+	wp := packs.packed(w, panels, panelSize(depth, d.cout), func(p []float32) { packPanels(p, w.Data, depth, d.cout) })
+	defer wp.done()
 	aOff, bOff := make([]int, d.kh), make([]int, d.kh)
 	for k := range d.kh {
 		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
@@ -141,7 +141,7 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 			g := simd.Gemm{
 				M: d.ow, N: d.cout, K: d.tapRow,
 				A: p[(r-r0)*d.Stride*pRow:], ARow: d.Stride * d.cin, AK: 1, AOff: aOff,
-				B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
+				B: wp.data, BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
 				C: c, CRow: d.cout, Add: e.begin(c, at, start),
 			}
 			g.Run()
@@ -187,12 +187,12 @@ func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
 func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	taps := d.kh * d.kw
 	panel := panelSize(d.cout, d.cin)
-	wt, done := packs.packed(w, panelsGrad, taps*panel, func(p []float32) {
+	wt := packs.packed(w, panelsGrad, taps*panel, func(p []float32) {
 		for t := range taps {
 			packTransposed(p[t*panel:], w.Data[t*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
 		}
 	})
-	defer done()
+	defer wt.done()
 	top, left := (d.kh-1)/d.Stride, (d.kw-1)/d.Stride // zeros before dy: the furthest that a tap looks back
 	rows, cols := d.rows/d.Stride+top+1, d.cols/d.Stride+left+1
 	src := source{x: dy}
@@ -204,7 +204,7 @@ func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor, packs *Pack
 		p := mem.Floats(rows * cols * d.cout)
 		src.fill(p, cols*d.cout, n, 0, rows, top, left)
 		for _, f := range phases {
-			d.inputGradPhase(dx, add, wt, p, n, f, cols)
+			d.inputGradPhase(dx, add, wt.data, p, n, f, cols)
 		}
 	})
 }

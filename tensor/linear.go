@@ -11,9 +11,9 @@ import (
 // convolution with a 1×1 kernel is the same thing. packs may be nil.
 func Linear(y, x, w, b Tensor, packs *Packs) {
 	rows, in, out := linearDims("Linear", y, x, w, b)
-	wp, done := packs.packed(w, panels, panelSize(in, out), func(p []float32) { packPanels(p, w.Data, in, out) })
-	rowsTimes(y.Data, x.Data, wp, rows, in, out, b.Data, false)
-	done()
+	wp := packs.packed(w, panels, panelSize(in, out), func(p []float32) { packPanels(p, w.Data, in, out) })
+	rowsTimes(y.Data, x.Data, wp.data, rows, in, out, b.Data, false)
+	wp.done()
 }
 
 // LinearGrad adds the gradients of Linear: dx += dy·wᵀ, dw += xᵀ·dy, db += Σ dy. dx is overwritten instead if add is
@@ -24,26 +24,37 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	checkOptional("LinearGrad: dw", dw, in, out)
 	checkOptional("LinearGrad: db", db, out)
 	if !dx.Empty() {
-		wt, done := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
-		rowsTimes(dx.Data, dy.Data, wt, rows, out, in, nil, add)
-		done()
+		wt := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
+		rowsTimes(dx.Data, dy.Data, wt.data, rows, out, in, nil, add)
+		wt.done()
 	}
 	if !db.Empty() {
 		addColumnSums(db.Data, dy)
 	}
-	if dw.Empty() {
-		return
+	if !dw.Empty() {
+		c := rowsGrads.take(rowsGrad{x.Data, dy.Data, rows / x.Shape[0], in, out})
+		weightGrad(dw.Data, x.Shape[0], in, out, c.rows)
+		rowsGrads.give(c)
 	}
-	perImage := rows / x.Shape[0]
-	weightGrad(dw.Data, x.Shape[0], in, out, func(dst []float32, n0, n1, r0, r1 int, fresh bool) {
-		g := simd.Gemm{
-			M: r1 - r0, N: out, K: (n1 - n0) * perImage,
-			A: x.Data[n0*perImage*in+r0:], ARow: 1, AK: in, AOff: zeroOffset,
-			B: dy.Data[n0*perImage*out:], BRow: out, BPanel: panelWidth, BOff: zeroOffset,
-			C: dst, CRow: out, Add: !fresh,
-		}
-		g.Run()
-	})
+}
+
+// rowsGrad is the weight gradient of Linear, perImage rows of x and dy to an image.
+type rowsGrad struct {
+	x, dy             []float32
+	perImage, in, out int
+}
+
+var rowsGrads frames[rowsGrad]
+
+// rows computes rows r0…r1 of the sum over images n0…n1, see weightGrad.
+func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, fresh bool) {
+	g := simd.Gemm{
+		M: r1 - r0, N: c.out, K: (n1 - n0) * c.perImage,
+		A: c.x[n0*c.perImage*c.in+r0:], ARow: 1, AK: c.in, AOff: zeroOffset,
+		B: c.dy[n0*c.perImage*c.out:], BRow: c.out, BPanel: panelWidth, BOff: zeroOffset,
+		C: dst, CRow: c.out, Add: !fresh,
+	}
+	g.Run()
 }
 
 // linearDims checks the shapes of Linear and returns the number of rows of x and the sides of w.
@@ -86,21 +97,36 @@ func rowsTimes(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
 	if blocks < 8 {
 		groups = min(panels, 8)
 	}
-	par.For(blocks*groups, func(i int, _ *par.Scratch) {
-		r0, r1 := i/groups*rowBlock, min((i/groups+1)*rowBlock, rows)
-		p0, p1 := i%groups*panels/groups, (i%groups+1)*panels/groups
-		c0, c1 := p0*panelWidth, min(p1*panelWidth, out)
-		for r := r0; r < r1 && b != nil; r++ {
-			copy(y[r*out+c0:r*out+c1], b[c0:c1])
-		}
-		g := simd.Gemm{
-			M: r1 - r0, N: c1 - c0, K: in,
-			A: x[r0*in : r1*in], ARow: in, AK: 1, AOff: zeroOffset,
-			B: wp[p0*panelWidth*in:], BRow: panelWidth, BPanel: panelWidth * in, BOff: zeroOffset,
-			C: y[r0*out+c0:], CRow: out, Add: add || b != nil,
-		}
-		g.Run()
-	})
+	c := rowProducts.take(rowProduct{y, x, wp, b, rows, in, out, groups, add})
+	par.For(blocks*groups, c.piece)
+	rowProducts.give(c)
+}
+
+// rowProduct is one call of rowsTimes.
+type rowProduct struct {
+	y, x, wp, b   []float32
+	rows, in, out int
+	groups        int // of columns
+	add           bool
+}
+
+var rowProducts frames[rowProduct]
+
+func (c *rowProduct) piece(i int, _ *par.Scratch) {
+	block, group, panels := i/c.groups, i%c.groups, (c.out+panelWidth-1)/panelWidth
+	r0, r1 := block*rowBlock, min((block+1)*rowBlock, c.rows)
+	p0, p1 := group*panels/c.groups, (group+1)*panels/c.groups
+	c0, c1 := p0*panelWidth, min(p1*panelWidth, c.out)
+	for r := r0; r < r1 && c.b != nil; r++ {
+		copy(c.y[r*c.out+c0:r*c.out+c1], c.b[c0:c1])
+	}
+	g := simd.Gemm{
+		M: r1 - r0, N: c1 - c0, K: c.in,
+		A: c.x[r0*c.in : r1*c.in], ARow: c.in, AK: 1, AOff: zeroOffset,
+		B: c.wp[p0*panelWidth*c.in:], BRow: panelWidth, BPanel: panelWidth * c.in, BOff: zeroOffset,
+		C: c.y[r0*c.out+c0:], CRow: c.out, Add: c.add || c.b != nil,
+	}
+	g.Run()
 }
 
 // addRows is rowsTimes for one worker.
@@ -129,23 +155,37 @@ const GradChunk = 16
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows.
 func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, fresh bool)) {
 	chunks := (n + GradChunk - 1) / GradChunk
-	size := rows * cols
-	part := takeWork(min(chunks, partialChunks) * size)
-	defer giveWork(part)
-	blocks := 1
+	c := chunkSums.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
+	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
 	if chunks < partialChunks {
-		blocks = min((rows+15)/16, 16)
+		c.blocks = min((rows+15)/16, 16)
 	}
-	for first := 0; first < chunks; first += partialChunks {
-		count := min(partialChunks, chunks-first)
-		par.For(count*blocks, func(i int, _ *par.Scratch) {
-			k, block := i/blocks, i%blocks
-			r0, r1 := block*rows/blocks, (block+1)*rows/blocks
-			n0 := (first + k) * GradChunk
-			one(part[k*size+r0*cols:k*size+r1*cols], n0, min(n0+GradChunk, n), r0, r1, true)
-		})
-		addChunks(dw, part, count)
+	for ; c.first < chunks; c.first += partialChunks {
+		count := min(partialChunks, chunks-c.first)
+		par.For(count*c.blocks, c.piece)
+		addChunks(dw, c.part, count)
 	}
+	giveWork(c.part)
+	chunkSums.give(c)
+}
+
+// chunkSum is one call of weightGrad.
+type chunkSum struct {
+	n, rows, cols int
+	blocks        int       // of rows
+	first         int       // of the chunks being summed
+	part          []float32 // their sums
+	one           func(dst []float32, n0, n1, r0, r1 int, fresh bool)
+}
+
+var chunkSums frames[chunkSum]
+
+func (c *chunkSum) piece(i int, _ *par.Scratch) {
+	k, block := i/c.blocks, i%c.blocks
+	r0, r1 := block*c.rows/c.blocks, (block+1)*c.rows/c.blocks
+	n0 := (c.first + k) * GradChunk
+	at := k * c.rows * c.cols
+	c.one(c.part[at+r0*c.cols:at+r1*c.cols], n0, min(n0+GradChunk, c.n), r0, r1, true)
 }
 
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
@@ -153,27 +193,53 @@ const partialChunks = 8
 
 // addChunks adds count partial sums, laid end to end in part, to dw in order.
 func addChunks(dw, part []float32, count int) {
-	size := len(dw)
-	spans(size, func(lo, hi int) {
-		for k := range count {
-			simd.Axpy(dw[lo:hi], 1, part[k*size+lo:k*size+hi])
-		}
-	})
+	c := partialSums.take(partialSum{dw, part, count})
+	par.For((len(dw)+span-1)/span, c.add)
+	partialSums.give(c)
+}
+
+// partialSum is one call of addChunks: count parts, laid end to end, of a sum.
+type partialSum struct {
+	sum, part []float32
+	count     int
+}
+
+var partialSums frames[partialSum]
+
+// add adds span i of the parts to the sum.
+func (c *partialSum) add(i int, _ *par.Scratch) {
+	size := len(c.sum)
+	lo, hi := i*span, min((i+1)*span, size)
+	for k := range c.count {
+		simd.Axpy(c.sum[lo:hi], 1, c.part[k*size+lo:k*size+hi])
+	}
 }
 
 // addColumnSums adds the sum of dy's rows to db, summing image by image and adding these in order. dy [N … Out].
 func addColumnSums(db []float32, dy Tensor) {
-	n, out, size := dy.Shape[0], len(db), perImage(dy)
-	part := takeWork(n * out)
-	defer giveWork(part)
-	par.For((n+GradChunk-1)/GradChunk, func(k int, _ *par.Scratch) {
-		for i := k * GradChunk; i < min((k+1)*GradChunk, n); i++ {
-			sum := part[i*out:][:out]
-			clear(sum)
-			simd.ChannelSums(sum, dy.Data[i*size:][:size])
-		}
-	})
-	for i := range n {
-		simd.Axpy(db, 1, part[i*out:][:out])
+	c := columnSums.take(columnSum{dy: dy, part: takeWork(dy.Shape[0] * len(db))})
+	par.For((dy.Shape[0]+GradChunk-1)/GradChunk, c.chunk)
+	for i := range dy.Shape[0] {
+		simd.Axpy(db, 1, c.part[i*len(db):][:len(db)])
+	}
+	giveWork(c.part)
+	columnSums.give(c)
+}
+
+// columnSum is one call of addColumnSums.
+type columnSum struct {
+	dy   Tensor
+	part []float32 // [N Out], each image's sum
+}
+
+var columnSums frames[columnSum]
+
+func (c *columnSum) chunk(k int, _ *par.Scratch) {
+	n, size := c.dy.Shape[0], perImage(c.dy)
+	out := len(c.part) / n
+	for i := k * GradChunk; i < min((k+1)*GradChunk, n); i++ {
+		sum := c.part[i*out:][:out]
+		clear(sum)
+		simd.ChannelSums(sum, c.dy.Data[i*size:][:size])
 	}
 }

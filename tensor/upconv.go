@@ -18,7 +18,7 @@ import (
 func UpConv(y, x, w, b Tensor, packs *Packs) {
 	d := upDims("UpConv", y, x, w)
 	checkOptional("UpConv: bias", b, d.cout)
-	wp, done := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
+	wp := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
 		k := takeWork(4 * d.size)
 		d.foldKernels(k, w.Data)
 		par.For(4, func(phase int, _ *par.Scratch) {
@@ -26,7 +26,7 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 		})
 		giveWork(k)
 	})
-	defer done()
+	defer wp.done()
 	pRow := (d.w + 2) * d.cin
 	band := bandRows(d.n, d.h)
 	bands := (d.h + band - 1) / band
@@ -46,7 +46,7 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 				g := simd.Gemm{
 					M: d.w, N: d.cout, K: 2 * d.cin,
 					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: aOff,
-					B: wp[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: bOff,
+					B: wp.data[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: bOff,
 					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Add: add,
 				}
 				g.Run()
@@ -112,7 +112,7 @@ func (d upConv) foldKernels(kernels, w []float32) {
 // inputGrad computes dx (+)= Σ over the 16 taps of the four phases, each reading dy two pixels apart.
 func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	tapPanel := panelSize(d.cout, d.cin)
-	wt, done := packs.packed(w, upFormGrad, 16*tapPanel, func(p []float32) {
+	wt := packs.packed(w, upFormGrad, 16*tapPanel, func(p []float32) {
 		kernels := takeWork(4 * d.size)
 		d.foldKernels(kernels, w.Data)
 		par.For(16, func(i int, _ *par.Scratch) {
@@ -120,7 +120,7 @@ func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 		})
 		giveWork(kernels)
 	})
-	defer done()
+	defer wt.done()
 	// dy is bordered by two rows and columns. Tap a of phase p reads x at row i+a+p−1 for the result in row 2i+p; so
 	// row r of x reaches row 2(r−a−p+1)+p of dy.
 	pRow := (2*d.w + 4) * d.cout
@@ -142,7 +142,7 @@ func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 			g := simd.Gemm{
 				M: d.w, N: d.cin, K: d.cout,
 				A: p[2*(r-r0)*pRow:], ARow: 2 * d.cout, AK: 1, AOff: aOff,
-				B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
+				B: wt.data, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
 				C: dx.Data[(n*d.h+r)*d.w*d.cin:], CRow: d.cin, Add: add,
 			}
 			g.Run()

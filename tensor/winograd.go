@@ -66,12 +66,12 @@ func (d convDims) winograd() *winograd {
 
 // fastest is the measured rule: with few channels the transforms, which grow with Cin+Cout, cost what the products,
 // which grow with Cin·Cout, save; and in images of few tiles the weights, (m+2)²·Cin·Cout of them, are read for too
-// little work.
+// little work, unless they are few and tiles of 4×4 fit exactly.
 func fastest(h, w, cin, cout int) *winograd {
 	switch {
 	case min(cin, cout) < 32:
 		return nil
-	case h*w < 49:
+	case h*w < 49 && (h%4 != 0 || w%4 != 0 || cin*cout > 1<<14):
 		return &winograd2
 	}
 	return &winograd4
@@ -112,6 +112,9 @@ type cut struct {
 	group, bandRows, splits int // images, tile rows and groups of channels
 	pieces, bands           int
 }
+
+// whole reports whether the pieces are whole images.
+func (c cut) whole() bool { return c.bands*c.splits == 1 }
 
 func (t tiling) cut() cut {
 	procs := runtime.GOMAXPROCS(0)
@@ -164,75 +167,101 @@ func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
 func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.x.Dims4()
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
-	u, done := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
-	defer done()
-	c := t.cut()
-	whole := c.bands*c.splits == 1
-	if !whole {
-		s.beginAll()
-		defer s.endAll()
+	u := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
+	defer u.done()
+	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: s, u: u.data, y: y, e: e})
+	defer tiledConvs.give(c)
+	if c.cuts.whole() {
+		par.For(c.cuts.pieces, c.images)
+		return
 	}
-	par.For(c.pieces, func(i int, mem *par.Scratch) {
-		p := t.piece(c, i)
-		if whole {
-			s.begin(p.n0, p.n1, mem)
-			defer s.end(p.n0, p.n1)
+	s.beginAll()
+	par.For(c.cuts.pieces, c.part)
+	s.endAll()
+}
+
+// tiledConv is one convolution in Winograd's form, cut in pieces.
+type tiledConv struct {
+	tiling
+	cuts cut
+	s    *source
+	u    []float32 // the transformed kernels
+	y    Tensor
+	e    epilogue
+}
+
+var tiledConvs frames[tiledConv]
+
+// images computes piece i, whole images, with what else is to be done with them.
+func (c *tiledConv) images(i int, mem *par.Scratch) {
+	p := c.piece(c.cuts, i)
+	c.s.begin(p.n0, p.n1, mem)
+	c.part(i, mem)
+	c.s.end(p.n0, p.n1)
+}
+
+// part computes piece i.
+func (c *tiledConv) part(i int, mem *par.Scratch) {
+	size := c.h * c.w * c.cout
+	c.run(c.piece(c.cuts, i), c.s, c.u, mem, func(n int) target {
+		to := target{y: c.y.Data[n*size:][:size], start: c.e.start(n, c.cout, mem)}
+		if !c.e.residual.Empty() {
+			to.residual = c.e.residual.Data[n*size:][:size]
 		}
-		t.run(p, s, u, mem, func(n int) target {
-			size := h * wd * t.cout
-			to := target{y: y.Data[n*size:][:size], start: e.start(n, t.cout, mem)}
-			if !e.residual.Empty() {
-				to.residual = e.residual.Data[n*size:][:size]
-			}
-			return to
-		})
+		return to
 	})
 }
 
 // pack transforms the kernels w [3 3 Cin Cout] into u, panel after panel of input channels.
 func (f *winograd) pack(u []float32, w Tensor) {
-	cin, cout := w.Shape[2], w.Shape[3]
-	eachPanel(cin, func(c0, count int) {
-		f.weight(u[c0*panelWidth:], panelSize(cin, cout), panelWidth*cin, w.Data[c0*cout:], cin*cout, count, cout)
-	})
+	k := kernelCalls.take(kernels{f, u, w})
+	par.For(k.pieces(), k.transform)
+	kernelCalls.give(k)
 }
 
 // packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
 // swapped.
-func (f *winograd) packedGrad(w Tensor, packs *Packs) (u []float32, done func()) {
-	cin, cout := w.Shape[2], w.Shape[3]
-	return packs.packed(w, f.gradForm, f.positions*panelSize(cout, cin), func(u []float32) {
-		eachPanel(cin, func(c0, count int) {
-			f.weightGrad(u[c0*cout:], panelSize(cout, cin), panelWidth*cout, w.Data[c0*cout:], cin*cout, count, cout)
-		})
+func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
+	return packs.packed(w, f.gradForm, f.positions*panelSize(w.Shape[3], w.Shape[2]), func(u []float32) {
+		k := kernelCalls.take(kernels{f, u, w})
+		par.For(k.pieces(), k.transformGrad)
+		kernelCalls.give(k)
 	})
 }
 
-// eachPanel runs f for every panel of c channels: its first channel and how many it has.
-func eachPanel(c int, f func(c0, count int)) {
-	par.For((c+panelWidth-1)/panelWidth, func(i int, _ *par.Scratch) {
-		f(i*panelWidth, min(panelWidth, c-i*panelWidth))
-	})
+// kernels w [3 3 Cin Cout] are being transformed into u, a panel of input channels in each piece.
+type kernels struct {
+	f *winograd
+	u []float32
+	w Tensor
+}
+
+var kernelCalls frames[kernels]
+
+func (k *kernels) pieces() int { return (k.w.Shape[2] + panelWidth - 1) / panelWidth }
+
+func (k *kernels) transform(i int, _ *par.Scratch) {
+	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
+	k.f.weight(k.u[c0*panelWidth:], panelSize(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
+}
+
+func (k *kernels) transformGrad(i int, _ *par.Scratch) {
+	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
+	k.f.weightGrad(k.u[c0*cout:], panelSize(cout, cin), panelWidth*cout, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
 func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	n, h, wd, cin := dx.Dims4()
 	t := f.tiling(n, h, wd, w.Shape[3], cin)
-	u, done := f.packedGrad(w, packs)
-	defer done()
-	c := t.cut()
-	s := source{x: dy}
-	par.For(c.pieces, func(i int, mem *par.Scratch) {
-		t.run(t.piece(c, i), &s, u, mem, func(n int) target {
-			size := h * wd * cin
-			to := target{y: dx.Data[n*size:][:size]}
-			if add {
-				to.residual = to.y
-			}
-			return to
-		})
-	})
+	u := f.packedGrad(w, packs)
+	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: &source{x: dy}, u: u.data, y: dx})
+	if add {
+		c.e.residual = dx
+	}
+	par.For(c.cuts.pieces, c.part)
+	tiledConvs.give(c)
+	u.done()
 }
 
 // target is where the result of one image goes, and what is added to it.

@@ -18,20 +18,43 @@ const transformed = 2 << 20
 // image: also, which may be nil, is called once for each group of images, while these are in the cache.
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cout := dy.Dims4()
-	t := f.tiling(n, h, w, s.x.Shape[3], cout)
+	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, s.x.Shape[3], cout), dw: dw, s: s, dy: dy, also: also})
+	defer tiledGrads.give(c)
 	chunks := (n + GradChunk - 1) / GradChunk
 	// Either way the bits are the same, so the choice may depend on the machine.
-	if f.positions*t.cin*t.cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
-		t.gradByChunk(dw, s, dy, chunks, also)
+	if f.positions*c.cin*cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
+		c.byChunk(chunks)
 		return
 	}
 	for k := range chunks {
-		t.gradByPosition(dw, s, dy, k*GradChunk, min((k+1)*GradChunk, n))
+		c.byPosition(k*GradChunk, min((k+1)*GradChunk, n))
 	}
 	if also != nil {
-		t.eachGroup(also)
+		c.eachGroup(also)
 	}
 }
+
+// tiledGrad is one call of addWeightGrad.
+type tiledGrad struct {
+	tiling
+	dw   Tensor
+	s    *source
+	dy   Tensor
+	also func(n0, n1 int, mem *par.Scratch)
+
+	// Of byChunk:
+	first int       // of the chunks being summed
+	part  []float32 // their sums
+
+	// Of byPosition:
+	v, d, sum  []float32
+	vPos, dPos int
+	n0, n1     int // images being transformed,
+	r0, r1     int // and their tile rows
+	fresh      bool
+}
+
+var tiledGrads frames[tiledGrad]
 
 // eachGroup calls f for all images, as many at a time as fill a block of tiles.
 func (t tiling) eachGroup(f func(n0, n1 int, mem *par.Scratch)) {
@@ -43,27 +66,29 @@ func (t tiling) eachGroup(f func(n0, n1 int, mem *par.Scratch)) {
 // sums it.
 const smallGrad = 1 << 17
 
-// gradByChunk has each chunk of images summed by one worker: for small gradients of many images.
-func (t tiling) gradByChunk(dw Tensor, s *source, dy Tensor, chunks int, also func(n0, n1 int, mem *par.Scratch)) {
-	size := len(dw.Data)
-	part := takeWork(min(chunks, partialChunks) * size)
-	defer giveWork(part)
-	for first := 0; first < chunks; first += partialChunks {
-		count := min(partialChunks, chunks-first)
-		par.For(count, func(k int, mem *par.Scratch) {
-			n0 := (first + k) * GradChunk
-			sum := mem.Floats(t.positions * t.cin * t.cout)
-			t.gradChunk(sum, s, dy, n0, min(n0+GradChunk, t.n), mem, also)
-			dst := part[k*size:][:size]
-			clear(dst)
-			t.transformGrad(dst, sum, 0, t.cin)
-		})
-		addChunks(dw.Data, part, count)
+// byChunk has each chunk of images summed by one worker: for small gradients of many images.
+func (t *tiledGrad) byChunk(chunks int) {
+	t.part = takeWork(min(chunks, partialChunks) * len(t.dw.Data))
+	for ; t.first < chunks; t.first += partialChunks {
+		count := min(partialChunks, chunks-t.first)
+		par.For(count, t.chunk)
+		addChunks(t.dw.Data, t.part, count)
 	}
+	giveWork(t.part)
 }
 
-// gradChunk computes the transformed weight gradient of images n0…n1 into sum [positions Cin Cout].
-func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *par.Scratch, also func(n0, n1 int, mem *par.Scratch)) {
+// chunk computes the weight gradient of one of the chunks being summed.
+func (t *tiledGrad) chunk(k int, mem *par.Scratch) {
+	n0 := (t.first + k) * GradChunk
+	sum := mem.Floats(t.positions * t.cin * t.cout)
+	t.transformedChunk(sum, n0, min(n0+GradChunk, t.n), mem)
+	dst := t.part[k*len(t.dw.Data):][:len(t.dw.Data)]
+	clear(dst)
+	t.transformGrad(dst, sum, 0, t.cin)
+}
+
+// transformedChunk computes the transformed weight gradient of images n0…n1 into sum [positions Cin Cout].
+func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch) {
 	group := t.group()
 	block := t.blockRows()
 	tiles := block * t.tw * group
@@ -77,65 +102,80 @@ func (t tiling) gradChunk(sum []float32, s *source, dy Tensor, n0, n1 int, mem *
 		for r := 0; r < t.th; r += block {
 			count := min(block, t.th-r)
 			for i := range images {
-				s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
+				t.s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
 				at := i * count * t.tw
 				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], dPos, dy, n+i, r, count)
+				t.transformGradOutput(d[at*t.mTile:], dPos, t.dy, n+i, r, count)
 			}
 			for pos := range t.positions {
 				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh)
 			}
 			fresh = false
 		}
-		if also != nil {
-			mem.Within(func() { also(n, n+images, mem) })
+		if t.also != nil {
+			mem.Within(func() { t.also(n, n+images, mem) })
 		}
 	}
 }
 
-// gradByPosition sums images n0…n1 with the workers sharing out positions and input channels: for large gradients.
+// byPosition sums images n0…n1 with the workers sharing out positions and input channels: for large gradients.
 // The tiles are first transformed by all workers into memory they share, some at a time.
-func (t tiling) gradByPosition(dw Tensor, s *source, dy Tensor, n0, n1 int) {
+func (t *tiledGrad) byPosition(n0, n1 int) {
 	perTile := t.positions * (t.vTile + t.mTile)
 	rows := min((n1-n0)*t.th, max(1, transformed/(perTile*t.tw))) // tile rows at a time, of all images end to end
 	if rows > t.th {
 		rows = rows / t.th * t.th
 	}
 	tiles := rows * t.tw
-	vPos, dPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
-	v, d := takeWork(t.positions*vPos), takeWork(t.positions*dPos)
-	sum := takeWork(t.positions * t.cin * t.cout)
-	defer func() { giveWork(v); giveWork(d); giveWork(sum) }()
-	pRow := (t.side*t.tw + 2) * t.cin
-	const perPiece = 4 // tile rows transformed in one piece
-	blocks := max(1, t.cin/64)
-	for n := n0; n < n1; {
-		fresh := n == n0
-		images := max(1, rows/t.th)
-		last := min(n+images, n1)
-		for r0 := 0; r0 < t.th; r0 += rows {
-			r1 := min(r0+rows, t.th)
-			pieces := (r1 - r0 + perPiece - 1) / perPiece
-			par.For((last-n)*pieces, func(i int, mem *par.Scratch) {
-				im, a := i/pieces, r0+i%pieces*perPiece
-				count := min(perPiece, r1-a)
-				image := mem.Floats((t.side*count + 2) * pRow)
-				s.fill(image, pRow, n+im, t.side*a, t.side*(a+count)+2, 1, 1)
-				at := (im*(r1-r0) + a - r0) * t.tw
-				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], dPos, dy, n+im, a, count)
-			})
-			par.For(t.positions*blocks, func(i int, _ *par.Scratch) {
-				b := i % blocks
-				t.gradProduct(sum, v[i/blocks*vPos:], d[i/blocks*dPos:], i/blocks, (last-n)*(r1-r0)*t.tw, b*t.cin/blocks, (b+1)*t.cin/blocks, fresh && r0 == 0)
-			})
+	t.vPos, t.dPos = posStride(tiles, t.vTile), posStride(tiles, t.mTile)
+	t.v, t.d, t.sum = takeWork(t.positions*t.vPos), takeWork(t.positions*t.dPos), takeWork(t.positions*t.cin*t.cout)
+	images := max(1, rows/t.th)
+	t.fresh = true
+	for t.n0 = n0; t.n0 < n1; t.n0 = t.n1 {
+		t.n1 = min(t.n0+images, n1)
+		for t.r0 = 0; t.r0 < t.th; t.r0 = t.r1 {
+			t.r1 = min(t.r0+rows, t.th)
+			par.For((t.n1-t.n0)*t.bands(), t.transformBand)
+			par.For(t.positions*t.rowBlocks(), t.productBlock)
+			t.fresh = false
 		}
-		n = last
 	}
-	pieces := (t.cin + 15) / 16
-	par.For(pieces, func(i int, _ *par.Scratch) {
-		t.transformGrad(dw.Data, sum, i*t.cin/pieces, (i+1)*t.cin/pieces)
-	})
+	par.For((t.cin+15)/16, t.transformRows)
+	giveWork(t.v)
+	giveWork(t.d)
+	giveWork(t.sum)
+}
+
+// transformBand transforms a few tile rows of one image and of its dy into V and D.
+func (t *tiledGrad) transformBand(i int, mem *par.Scratch) {
+	im, r := i/t.bands(), t.r0+i%t.bands()*bandTiles
+	count := min(bandTiles, t.r1-r)
+	pRow := (t.side*t.tw + 2) * t.cin
+	image := mem.Floats((t.side*count + 2) * pRow)
+	t.s.fill(image, pRow, t.n0+im, t.side*r, t.side*(r+count)+2, 1, 1)
+	at := (im*(t.r1-t.r0) + r - t.r0) * t.tw
+	t.transformInput(t.v[at*t.vTile:], t.vPos, image, pRow, count)
+	t.transformGradOutput(t.d[at*t.mTile:], t.dPos, t.dy, t.n0+im, r, count)
+}
+
+// bandTiles is the number of tile rows transformed in one piece, and bands the number of such pieces in an image.
+const bandTiles = 4
+
+func (t *tiledGrad) bands() int { return (t.r1 - t.r0 + bandTiles - 1) / bandTiles }
+
+// productBlock adds the products of a block of input channels at one position.
+func (t *tiledGrad) productBlock(i int, _ *par.Scratch) {
+	blocks := t.rowBlocks()
+	pos, b := i/blocks, i%blocks
+	tiles := (t.n1 - t.n0) * (t.r1 - t.r0) * t.tw
+	t.gradProduct(t.sum, t.v[pos*t.vPos:], t.d[pos*t.dPos:], pos, tiles, b*t.cin/blocks, (b+1)*t.cin/blocks, t.fresh)
+}
+
+func (t *tiledGrad) rowBlocks() int { return max(1, t.cin/64) }
+
+// transformRows adds 16 input channels of the transformed-back sum to dw.
+func (t *tiledGrad) transformRows(i int, _ *par.Scratch) {
+	t.transformGrad(t.dw.Data, t.sum, i*16, min((i+1)*16, t.cin))
 }
 
 // gradProduct adds Vᵀ·D of count tiles at one position, rows c0…c1 of Cin, to sum, or writes it there if fresh.

@@ -46,6 +46,27 @@ func giveWork(x []float32) {
 	work.free[len(x)] = append(work.free[len(x)], x)
 }
 
+// frames keeps the descriptions of calls for use again. Work that is handed to other goroutines outlives, for all the
+// compiler knows, the function that hands it out, so whatever its closures capture is moved to the heap. A frequent
+// operation therefore gathers what its pieces read in one struct from here, and they capture one pointer.
+type frames[T any] struct{ pool sync.Pool }
+
+// take returns a frame that holds v; give takes it back.
+func (f *frames[T]) take(v T) *T {
+	c, ok := f.pool.Get().(*T)
+	if !ok {
+		c = new(T)
+	}
+	*c = v
+	return c
+}
+
+func (f *frames[T]) give(c *T) {
+	var none T
+	*c = none // so that it keeps nothing alive
+	f.pool.Put(c)
+}
+
 // Packs keeps weights in the layouts of the kernels between calls of the operations that are given it, until Forget.
 // The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call.
 type Packs struct {
@@ -83,12 +104,24 @@ const (
 	upFormGrad                //
 )
 
-// packed returns w packed by fill in the given form, size floats. done must be called after the last use.
-func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) (buf []float32, done func()) {
+// packed is a weight in one of the forms. done must be called after its last use.
+type packed struct {
+	data []float32
+	once bool // for one call only, and not kept
+}
+
+func (p packed) done() {
+	if p.once {
+		giveWork(p.data)
+	}
+}
+
+// packed returns w packed by fill in the given form, size floats.
+func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) packed {
 	if p == nil {
-		buf = takeWork(size)
+		buf := takeWork(size)
 		fill(buf)
-		return buf, func() { giveWork(buf) }
+		return packed{buf, true}
 	}
 	key := packKey{&w.Data[0], f}
 	e := p.m[key]
@@ -100,7 +133,7 @@ func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) (bu
 		fill(e.data)
 		e.round = p.round
 	}
-	return e.data, func() {}
+	return packed{data: e.data}
 }
 
 // sameShape panics unless all of xs have the shape of y.
