@@ -44,7 +44,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	lookAtSources()
-	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "ddpm/cmd/train", "ddpm/cmd/sample").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "ddpm/cmd/train", "ddpm/cmd/sample", "ddpm/cmd/export").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
 	}

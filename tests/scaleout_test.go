@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"image"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,6 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ddpm/checkpoint"
+	"ddpm/tensor"
 )
 
 // drawn is what the tests of shards draw: 24 images in a few steps of a sampler that adds noise.
@@ -207,4 +212,112 @@ func forge(t testing.TB, dir string) {
 	changed, err := os.ReadFile(path)
 	require.NoError(t, err)
 	edit(t, filepath.Join(dir, "manifest.json"), fmt.Sprintf("%x", sha256.Sum256(old)), fmt.Sprintf("%x", sha256.Sum256(changed)))
+}
+
+// lossOnPyTorch is how far a step's loss on PyTorch may be from that of the same step here, relatively: both compute in
+// float32, and Adam carries differences on.
+const lossOnPyTorch = 1e-4
+
+// TestPyTorchGoesOn trains ten steps here, ten on two processes of PyTorch and five here again. Every loss is that of
+// the same step of a run that stayed here; so are the weights, Adam's moments and the averages after the twentieth.
+func TestPyTorchGoesOn(t *testing.T) {
+	python(t)
+	dir := t.TempDir()
+	flags := with(small, strings.Fields("-flip -classes -ema 0.9,0.99 -warmup 14 -accumulate 2 -batch 16 -clip 1.5 -seed 3 -keep 9 -steps 10")...)
+	succeed(t, dir, "train", with(flags, "-out", "stays")...)
+	succeed(t, dir, "train", with(flags, "-out", "goes")...)
+	ranks(t, dir, "goes", 20)
+	succeed(t, dir, "train", "-resume", "-out", "stays", "-steps", "20")
+	compareStates(t, filepath.Join(dir, "goes", "step-00000020"), filepath.Join(dir, "stays", "step-00000020"))
+	for _, run := range []string{"goes", "stays"} {
+		succeed(t, dir, "train", "-resume", "-out", run, "-steps", "25")
+	}
+	goes, stays := readMetrics(t, filepath.Join(dir, "goes", "metrics.jsonl")), readMetrics(t, filepath.Join(dir, "stays", "metrics.jsonl"))
+	require.Len(t, goes, 25)
+	off := 0.0
+	for i := range stays {
+		for _, what := range []string{"loss", "grad_norm", "lr"} {
+			require.InEpsilon(t, stays[i][what], goes[i][what], lossOnPyTorch, "%s of step %d", what, i+1)
+		}
+		off = max(off, math.Abs(goes[i]["loss"].(float64)/stays[i]["loss"].(float64)-1))
+	}
+	t.Logf("losses are off by %.1e at most", off)
+	compareWithDiffusers(t, filepath.Join(dir, "goes", "step-00000020"))
+}
+
+// TestPyTorchReadsExports goes on with a run on pictures, which PyTorch gets from the command export, and gives it other
+// images, which it refuses.
+func TestPyTorchReadsExports(t *testing.T) {
+	python(t)
+	dir := t.TempDir()
+	succeed(t, dir, "train", with(small, "-steps", "2", "-out", "first")...)
+	for _, class := range []string{"a", "b"} {
+		succeed(t, dir, "sample", "-model", "first", "-n", "9", "-steps", "2", "-out", "", "-dir", filepath.Join("photos", class))
+	}
+	succeed(t, dir, "train", with(small, "-data", "photos", "-side", "16", "-in-channels", "3", "-classes", "-steps", "2", "-out", "run")...)
+	succeed(t, dir, "export", "-run", "run", "-out", "exported")
+	ranks(t, dir, "run", 4, "--data", "exported")
+	succeed(t, dir, "train", "-resume", "-out", "run", "-steps", "5")
+
+	c := torchrun(t, dir, "run", 9, "--data", "digits")
+	out, err := c.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "export")
+}
+
+// torchrun returns a command that goes on with a run to the given step, on two processes.
+func torchrun(t testing.TB, dir, run string, steps int, more ...string) *exec.Cmd {
+	t.Helper()
+	script, err := filepath.Abs("../scaleout/pytorch/train_ddp.py")
+	require.NoError(t, err)
+	c := python(t, with(strings.Fields("-m torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2"),
+		with([]string{script, "--out", run, "--steps", fmt.Sprint(steps)}, more...)...)...)
+	c.Dir = dir
+	return c
+}
+
+func ranks(t testing.TB, dir, run string, steps int, more ...string) {
+	t.Helper()
+	t.Log(strings.TrimSpace(output(t, torchrun(t, dir, run, steps, more...))))
+}
+
+// compareStates compares two checkpoints of one step: their counters, and all their tensors.
+func compareStates(t *testing.T, got, want string) {
+	var a, b map[string]any
+	readJSON(t, filepath.Join(got, "train_state.json"), &a)
+	readJSON(t, filepath.Join(want, "train_state.json"), &b)
+	require.GreaterOrEqual(t, a["spent"], 0.0)
+	for _, m := range []map[string]any{a, b} {
+		delete(m, "spent")
+		m["settings"].(map[string]any)["steps"] = 0
+	}
+	require.Equal(t, b, a)
+	require.NoError(t, checkpoint.Verify(got))
+	for _, name := range []string{"unet/diffusion_pytorch_model.safetensors", "train_state.safetensors"} {
+		x, y := openAll(t, filepath.Join(got, name)), openAll(t, filepath.Join(want, name))
+		require.Len(t, x, len(y))
+		for key := range y {
+			// Adam divides a gradient that is 0 but for rounding by its own size.
+			if strings.HasSuffix(key, "to_k.bias") {
+				continue
+			}
+			near(t, name+": "+key, x[key], y[key], stateTolerance)
+		}
+	}
+}
+
+// stateTolerance is the difference of a weight or moment after ten steps, relative to the largest of its tensor.
+const stateTolerance = 1e-3
+
+func openAll(t testing.TB, path string) map[string]tensor.Tensor {
+	t.Helper()
+	r, err := checkpoint.Open(path)
+	require.NoError(t, err)
+	defer r.Close()
+	all := map[string]tensor.Tensor{}
+	for _, name := range r.Names() {
+		all[name], err = r.Tensor(name)
+		require.NoError(t, err)
+	}
+	return all
 }

@@ -68,7 +68,8 @@ def main():
     except Exception as e:  # whatever diffusers raises, the caller needs one line
         print(f"roundtrip.py: {a.model}: {type(e).__name__}: {' '.join(str(e).split())}", file=sys.stderr)
         return 1
-    save_file(run(pipeline, load_file(a.case), a.steps), a.out)
+    results = run(pipeline, load_file(a.case), a.steps)
+    save_file({name: x.contiguous() for name, x in results.items()}, a.out)
     return 0
 
 
