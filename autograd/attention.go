@@ -8,6 +8,10 @@ func (t *Tape) Attention(q, k, v *Var, heads int) *Var {
 	t.MACs += 2 * len(y.Data) * len(y.Data) / y.Shape[0] / y.Shape[len(y.Shape)-1] // q·kᵀ and ·v
 	tensor.Attention(y.Tensor, q.Tensor, k.Tensor, v.Tensor, heads)
 	return t.record(y, func() {
-		tensor.AttentionGrad(t.sum(q), t.sum(k), t.sum(v), q.Tensor, k.Tensor, v.Tensor, y.Grad, heads)
+		var dst tensor.AttentionGrads
+		dst.Q, dst.AddQ = t.grad(q)
+		dst.K, dst.AddK = t.grad(k)
+		dst.V, dst.AddV = t.grad(v)
+		tensor.AttentionGrad(dst, q.Tensor, k.Tensor, v.Tensor, y.Grad, heads)
 	}, q, k, v)
 }

@@ -7,7 +7,8 @@ func (t *Tape) Add(a, b *Var) *Var {
 	y := t.Temp(a.Shape...)
 	tensor.Add(y.Tensor, a.Tensor, b.Tensor)
 	return t.record(y, func() {
-		tensor.Accumulate(t.sum(b), y.Grad)
+		db, add := t.grad(b)
+		tensor.Accumulate(db, add, y.Grad)
 		t.pass(a, y)
 	}, a, b)
 }

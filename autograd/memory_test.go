@@ -23,10 +23,10 @@ func mnist(t *testing.T, n int) (net *layers.UNet, x, target *autograd.Var, time
 	return net, autograd.Const(random(1, n, 28, 28, 1)), autograd.Const(random(2, n, 28, 28, 1)), times
 }
 
-// A step after the first takes no memory for tensors. What it takes are closures, and descriptions of work: those of
-// the tape, and those of the ten or so parallel loops that a block's forward and backward pass are.
+// A step after the first takes no memory for tensors. What it takes are the tape's closures and shapes, and the closures
+// of the few parallel loops that an operation's forward and backward pass are.
 func TestTrainingStepAllocations(t *testing.T) {
-	const perOperation = 4096 // bytes
+	const perOperation = 512 // bytes
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	net, x, target, times := mnist(t, 4)
 	tp := autograd.New()

@@ -181,7 +181,7 @@ func (t *Tape) pass(x, y *Var) {
 		x.Grad = tensor.Tensor{Data: y.Grad.Data, Shape: x.Shape}
 		y.Grad = tensor.Tensor{}
 	default:
-		tensor.Accumulate(x.Grad, y.Grad)
+		tensor.Accumulate(x.Grad, true, y.Grad)
 	}
 }
 

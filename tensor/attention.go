@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"runtime"
 
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
@@ -17,47 +18,73 @@ import (
 // each. The scores [T T] exist for a block of queries at a time, in a worker's memory.
 func Attention(y, q, k, v Tensor, heads int) {
 	a := attentionDims("Attention", heads, y, q, k, v)
-	kt := takeWork(a.n * a.heads * a.panelT)
-	defer giveWork(kt)
-	a.packHeads(kt, k)
-	blocks := (a.t + queryBlock - 1) / queryBlock
-	par.For(a.n*a.heads*blocks, func(i int, mem *par.Scratch) {
-		head, t0 := i/blocks, i%blocks*queryBlock
-		t1 := min(t0+queryBlock, a.t)
-		p := mem.Floats((t1 - t0) * a.t)
-		a.weights(p, q, kt, head, t0, t1)
-		a.product(y, p, v, head, t0, t1, false)
-	})
+	c := attentions.take(attentionCall{attention: a, y: y, q: q, k: k, v: v, blocks: 1})
+	if a.n*a.heads < 2*runtime.GOMAXPROCS(0) { // for a few images the queries of a head are shared out
+		c.blocks = (a.t + queryBlock - 1) / queryBlock
+	}
+	par.For(a.n*a.heads*c.blocks, c.forward)
+	attentions.give(c)
 }
 
-// AttentionGrad adds the gradients of Attention, computing the weights P = softmax(q·kᵀ/√D) again: dv += Pᵀ·dy and,
-// with dS = P∘(dP − rowsum(P∘dP))/√D and dP = dy·vᵀ, dq += dS·k, dk += dSᵀ·q.
-func AttentionGrad(dq, dk, dv, q, k, v, dy Tensor, heads int) {
+// AttentionGrads names the gradients of an Attention that are wanted; each may be empty.
+type AttentionGrads struct {
+	Q, K, V          Tensor
+	AddQ, AddK, AddV bool // add to it instead of overwriting it
+}
+
+// AttentionGrad computes the gradients of Attention, with the weights P = softmax(q·kᵀ/√D) made again: dv (+)= Pᵀ·dy
+// and, with dS = P∘(dP − rowsum(P∘dP))/√D and dP = dy·vᵀ, dq (+)= dS·k, dk (+)= dSᵀ·q.
+func AttentionGrad(dst AttentionGrads, q, k, v, dy Tensor, heads int) {
 	a := attentionDims("AttentionGrad", heads, dy, q, k, v)
-	for _, d := range []Tensor{dq, dk, dv} {
+	for _, d := range [...]Tensor{dst.Q, dst.K, dst.V} {
 		checkOptional("AttentionGrad", d, q.Shape...)
 	}
-	kt, vt := takeWork(a.n*a.heads*a.panelT), takeWork(a.n*a.heads*a.panelT)
-	defer func() { giveWork(kt); giveWork(vt) }()
-	a.packHeads(kt, k)
-	a.packHeads(vt, v)
-	par.For(a.n*a.heads, func(head int, mem *par.Scratch) {
-		p, dp := mem.Floats(a.t*a.t), mem.Floats(a.t*a.t)
-		a.weights(p, q, kt, head, 0, a.t)
-		a.scores(dp, dy, vt, head, 0, a.t)
-		if !dv.Empty() {
-			a.transposedProduct(dv, p, dy, head)
-		}
-		for r := 0; r < a.t*a.t; r += a.t {
-			simd.SoftmaxGrad(dp[r:r+a.t], p[r:r+a.t], dp[r:r+a.t], a.scale)
-		}
-		if !dq.Empty() {
-			a.product(dq, dp, k, head, 0, a.t, true)
-		}
-		if !dk.Empty() {
-			a.transposedProduct(dk, dp, q, head)
-		}
-	})
+	c := attentions.take(attentionCall{attention: a, y: dy, q: q, k: k, v: v, dst: dst})
+	par.For(a.n*a.heads, c.backward)
+	attentions.give(c)
+}
+
+// attentionCall is one call of Attention or AttentionGrad.
+type attentionCall struct {
+	attention
+	q, k, v Tensor
+	y       Tensor // or dy
+	blocks  int    // of queries, that the forward pass of a head is cut in
+	dst     AttentionGrads
+}
+
+var attentions frames[attentionCall]
+
+// forward computes y for one of the blocks of a head's queries.
+func (c *attentionCall) forward(i int, mem *par.Scratch) {
+	head, block := i/c.blocks, i%c.blocks
+	kt := c.packHead(c.k, head, mem)
+	p := mem.Floats(min(queryBlock, c.t) * c.t)
+	for t0 := block * c.t / c.blocks; t0 < (block+1)*c.t/c.blocks; {
+		t1 := min(t0+queryBlock, (block+1)*c.t/c.blocks)
+		c.weights(p, c.q, kt, head, t0, t1)
+		c.product(c.y, p, c.v, head, t0, t1, false)
+		t0 = t1
+	}
+}
+
+// backward computes the gradients of one head.
+func (c *attentionCall) backward(head int, mem *par.Scratch) {
+	p, dp := mem.Floats(c.t*c.t), mem.Floats(c.t*c.t)
+	c.weights(p, c.q, c.packHead(c.k, head, mem), head, 0, c.t)
+	c.scores(dp, c.y, c.packHead(c.v, head, mem), head, 0, c.t)
+	if !c.dst.V.Empty() {
+		c.transposedProduct(c.dst.V, p, c.y, head, c.dst.AddV)
+	}
+	for r := 0; r < c.t*c.t; r += c.t {
+		simd.SoftmaxGrad(dp[r:r+c.t], p[r:r+c.t], dp[r:r+c.t], c.scale)
+	}
+	if !c.dst.Q.Empty() {
+		c.product(c.dst.Q, dp, c.k, head, 0, c.t, c.dst.AddQ)
+	}
+	if !c.dst.K.Empty() {
+		c.transposedProduct(c.dst.K, dp, c.q, head, c.dst.AddK)
+	}
 }
 
 // queryBlock is the number of queries whose scores are computed together.
@@ -87,19 +114,19 @@ func attentionDims(op string, heads int, y Tensor, xs ...Tensor) attention {
 // at returns where the given head, counted through all images, starts in a tensor [N … C].
 func (a attention) at(head int) int { return head/a.heads*a.t*a.c + head%a.heads*a.d }
 
-// packHeads packs the transpose of every head of x.
-func (a attention) packHeads(xt []float32, x Tensor) {
-	par.For(a.n*a.heads, func(head int, _ *par.Scratch) {
-		simd.PackTransposed(xt[head*a.panelT:], panelWidth*a.d, x.Data[a.at(head):], a.c, a.t, a.d)
-	})
+// packHead returns the transpose of one head of x, packed, in the worker's memory.
+func (a attention) packHead(x Tensor, head int, mem *par.Scratch) []float32 {
+	xt := mem.Floats(a.panelT)
+	simd.PackTransposed(xt, panelWidth*a.d, x.Data[a.at(head):], a.c, a.t, a.d)
+	return xt
 }
 
-// scores computes s = x·zᵀ for queries t0…t1 of x against all positions of z, packed by packHeads in zt. s [t1−t0 T].
+// scores computes s = x·zᵀ for queries t0…t1 of x against all positions of z, packed by packHead in zt. s [t1−t0 T].
 func (a attention) scores(s []float32, x Tensor, zt []float32, head, t0, t1 int) {
 	g := simd.Gemm{
 		M: t1 - t0, N: a.t, K: a.d,
 		A: x.Data[a.at(head)+t0*a.c:], ARow: a.c, AK: 1, AOff: zeroOffset,
-		B: zt[head*a.panelT:], BRow: panelWidth, BPanel: panelWidth * a.d, BOff: zeroOffset,
+		B: zt, BRow: panelWidth, BPanel: panelWidth * a.d, BOff: zeroOffset,
 		C: s, CRow: a.t,
 	}
 	g.Run()
@@ -124,13 +151,13 @@ func (a attention) product(y Tensor, p []float32, x Tensor, head, t0, t1 int, ad
 	g.Run()
 }
 
-// transposedProduct computes y += pᵀ·x. p [T T].
-func (a attention) transposedProduct(y Tensor, p []float32, x Tensor, head int) {
+// transposedProduct computes y (+)= pᵀ·x. p [T T].
+func (a attention) transposedProduct(y Tensor, p []float32, x Tensor, head int, add bool) {
 	g := simd.Gemm{
 		M: a.t, N: a.d, K: a.t,
 		A: p, ARow: 1, AK: a.t, AOff: zeroOffset,
 		B: x.Data[a.at(head):], BRow: a.c, BPanel: panelWidth, BOff: zeroOffset,
-		C: y.Data[a.at(head):], CRow: a.c, Add: true,
+		C: y.Data[a.at(head):], CRow: a.c, Add: add,
 	}
 	g.Run()
 }

@@ -40,18 +40,19 @@ func TestAttentionDefinition(t *testing.T) {
 		y := undefined(shape...)
 		tensor.Attention(y, q, k, v, s.heads)
 		near(t, what("y"), y, want.y, 1, tolerance)
-		dq, dk, dv := tensor.New(shape...), tensor.New(shape...), tensor.New(shape...)
-		for _, factor := range []float64{1, 2} {
-			tensor.AttentionGrad(dq, dk, dv, q, k, v, dy, s.heads)
+		dq, dk, dv := undefined(shape...), undefined(shape...), undefined(shape...)
+		for _, factor := range []float64{1, 2} { // overwritten, then added to
+			add := factor > 1
+			tensor.AttentionGrad(tensor.AttentionGrads{Q: dq, K: dk, V: dv, AddQ: add, AddK: add, AddV: add}, q, k, v, dy, s.heads)
 			near(t, what("dq"), dq, want.dq, factor, 4*tolerance)
 			near(t, what("dk"), dk, want.dk, factor, 4*tolerance)
 			near(t, what("dv"), dv, want.dv, factor, 4*tolerance)
 		}
-		only := tensor.New(shape...)
-		tensor.AttentionGrad(Tensor{}, only, Tensor{}, q, k, v, dy, s.heads)
+		only := undefined(shape...)
+		tensor.AttentionGrad(tensor.AttentionGrads{K: only}, q, k, v, dy, s.heads)
 		near(t, what("dk alone"), only, want.dk, 1, 4*tolerance)
-		only = tensor.New(shape...)
-		tensor.AttentionGrad(Tensor{}, Tensor{}, only, q, k, v, dy, s.heads)
+		only = undefined(shape...)
+		tensor.AttentionGrad(tensor.AttentionGrads{V: only}, q, k, v, dy, s.heads)
 		near(t, what("dv alone"), only, want.dv, 1, 4*tolerance)
 	}
 }

@@ -112,7 +112,7 @@ func BenchmarkAttention(b *testing.B) {
 		name := fmt.Sprintf("%d×%d×%d", s[0], s[1], s[2])
 		b.Run(name+"/forward", func(b *testing.B) { gflops(b, macs, func() { tensor.Attention(y, q, k, v, 1) }) })
 		b.Run(name+"/backward", func(b *testing.B) {
-			gflops(b, 5*macs/2, func() { tensor.AttentionGrad(dq, dk, dv, q, k, v, dy, 1) })
+			gflops(b, 5*macs/2, func() { tensor.AttentionGrad(tensor.AttentionGrads{Q: dq, K: dk, V: dv}, q, k, v, dy, 1) })
 		})
 	}
 }

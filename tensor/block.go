@@ -181,11 +181,7 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	g.t = f.tiling(g.d.n, g.d.h, g.d.w, g.d.cout, g.d.cin)
 	g.u = f.packedGrad(g.W, packs)
 	g.shortcut(packs)
-	if g.dst.W.Empty() {
-		g.t.eachGroup(g.back)
-	} else {
-		f.addWeightGrad(g.dst.W, &g.s, g.dy, g.back)
-	}
+	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.back)
 	g.short.done()
 	g.u.done()
 }

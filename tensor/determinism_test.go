@@ -60,7 +60,7 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 			tensor.NormSiLUConvGrad(tensor.BlockGrad{
 				X: din[0], AddX: add, W: dp[0], B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
 			}, stats, in[0], dy, b, nil)
-			tensor.Accumulate(din[2], dy)
+			tensor.Accumulate(din[2], true, dy)
 		},
 	}
 }
@@ -92,7 +92,7 @@ func layers() []layer {
 						clear(d.Data)
 					}
 				}
-				tensor.AttentionGrad(din[0], din[1], din[2], in[0], in[1], in[2], dy, 3)
+				tensor.AttentionGrad(tensor.AttentionGrads{Q: din[0], K: din[1], V: din[2], AddQ: true, AddK: true, AddV: true}, in[0], in[1], in[2], dy, 3)
 			},
 		},
 		{

@@ -11,13 +11,19 @@ func Add(y, a, b Tensor) {
 	spans(len(y.Data), func(lo, hi int) { simd.Add(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
 }
 
-// Accumulate computes y += x: the gradient of Add, for either operand.
-func Accumulate(y, x Tensor) {
+// Accumulate computes y += x, or y = x if add is false: the gradient of Add, for either operand.
+func Accumulate(y Tensor, add bool, x Tensor) {
 	if y.Empty() {
 		return
 	}
 	sameShape("Accumulate", y, x)
-	spans(len(y.Data), func(lo, hi int) { simd.Axpy(y.Data[lo:hi], 1, x.Data[lo:hi]) })
+	spans(len(y.Data), func(lo, hi int) {
+		if add {
+			simd.Axpy(y.Data[lo:hi], 1, x.Data[lo:hi])
+		} else {
+			copy(y.Data[lo:hi], x.Data[lo:hi])
+		}
+	})
 }
 
 // Scale computes y = a·x. y may be x.

@@ -27,7 +27,7 @@ func TestElementwiseDefinition(t *testing.T) {
 		tensor.Add(y, y, b)
 		near(t, "Add in place", y, each(func(i int) float64 { return a64[i] + 2*b64[i] }), 1, unitTolerance)
 		y = a.Clone()
-		tensor.Accumulate(y, b)
+		tensor.Accumulate(y, true, b)
 		near(t, "Accumulate", y, each(func(i int) float64 { return a64[i] + b64[i] }), 1, unitTolerance)
 		y = undefined(n)
 		tensor.Scale(y, a, -1.5)

@@ -10,15 +10,10 @@ import (
 
 // Concat joins the channels of two tensors: y[…, :Ca] = a, y[…, Ca:] = b. a [… Ca], b [… Cb], y [… Ca+Cb].
 func Concat(y, a, b Tensor) {
-	rows, ca, cb := concatDims("Concat", y, a, b)
-	par.For(rows, func(i int, _ *par.Scratch) {
-		pixels := len(y.Data) / (ca + cb) / rows
-		for p := i * pixels; p < (i+1)*pixels; p++ {
-			dst := y.Data[p*(ca+cb):][:ca+cb]
-			copy(dst[:ca], a.Data[p*ca:])
-			copy(dst[ca:], b.Data[p*cb:])
-		}
-	})
+	rows, _, _ := concatDims("Concat", y, a, b)
+	c := concats.take(concat{y, a, b, false, false})
+	par.For(rows, c.join)
+	concats.give(c)
 }
 
 // ConcatGrad adds the gradients of Concat: each operand's share of dy's channels, the first ca of which are a's. With
@@ -33,28 +28,57 @@ func ConcatGrad(da Tensor, addA bool, db Tensor, addB bool, dy Tensor, ca int) {
 	checkOptional("ConcatGrad: da", da, shape...)
 	shape[last] = dy.Shape[last] - ca
 	checkOptional("ConcatGrad: db", db, shape...)
-	takeChannels(da, addA, dy, 0)
-	takeChannels(db, addB, dy, ca)
+	c := concats.take(concat{dy, da, db, addA, addB})
+	par.For(dy.Shape[0], c.split)
+	concats.give(c)
 }
 
-// takeChannels computes dx (+)= the channels of dy from first on.
-func takeChannels(dx Tensor, add bool, dy Tensor, first int) {
+// concat is one call of Concat or ConcatGrad: the whole and its parts.
+type concat struct {
+	y, a, b    Tensor
+	addA, addB bool
+}
+
+var concats frames[concat]
+
+// join computes row i of the whole, an image.
+func (c *concat) join(i int, _ *par.Scratch) {
+	last := len(c.y.Shape) - 1
+	ca, cb := c.a.Shape[last], c.b.Shape[last]
+	pixels := perImage(c.y) / max(1, ca+cb)
+	for p := i * pixels; p < (i+1)*pixels; p++ {
+		dst := c.y.Data[p*(ca+cb):][:ca+cb]
+		copy(dst[:ca], c.a.Data[p*ca:])
+		copy(dst[ca:], c.b.Data[p*cb:])
+	}
+}
+
+// split computes row i of the parts that are wanted.
+func (c *concat) split(i int, _ *par.Scratch) {
+	takeChannels(c.a, c.addA, c.y, i, true)
+	takeChannels(c.b, c.addB, c.y, i, false)
+}
+
+// takeChannels computes row i of dx (+)= the first or last channels of dy.
+func takeChannels(dx Tensor, add bool, dy Tensor, i int, first bool) {
 	if dx.Empty() {
 		return
 	}
 	last := len(dx.Shape) - 1
 	c, cx := dy.Shape[last], dx.Shape[last]
-	pixels := perImage(dx) / cx
-	par.For(dx.Shape[0], func(i int, _ *par.Scratch) {
-		for p := i * pixels; p < (i+1)*pixels; p++ {
-			dst, src := dx.Data[p*cx:][:cx], dy.Data[p*c+first:][:cx]
-			if add {
-				simd.Axpy(dst, 1, src)
-			} else {
-				copy(dst, src)
-			}
+	from := c - cx
+	if first {
+		from = 0
+	}
+	pixels := perImage(dx) / max(1, cx)
+	for p := i * pixels; p < (i+1)*pixels; p++ {
+		dst, src := dx.Data[p*cx:][:cx], dy.Data[p*c+from:][:cx]
+		if add {
+			simd.Axpy(dst, 1, src)
+		} else {
+			copy(dst, src)
 		}
-	})
+	}
 }
 
 // concatDims checks the shapes of Concat and returns the first dimension and the channels of a and b.

@@ -38,14 +38,9 @@ func GroupNorm(y, stats, x Tensor, m Norm) {
 	n, _, _, c := x.Dims4()
 	m.check("GroupNorm", c)
 	checkShape("GroupNorm: stats", stats, m.StatsShape(n)...)
-	size := perImage(x)
-	par.For(n, func(i int, mem *par.Scratch) {
-		xi := x.Data[i*size:][:size]
-		st := m.stats(stats, i)
-		m.measure(st, xi, mem)
-		scale, shift := m.affine(st, mem)
-		simd.Norm(y.Data[i*size:][:size], xi, scale, shift)
-	})
+	g := normCalls.take(normCall{Norm: m, y: y, x: x, stats: stats})
+	par.For(n, g.forward)
+	normCalls.give(g)
 }
 
 // GroupNormGrad adds the gradients of GroupNorm, dx being overwritten instead if add is false.
@@ -57,17 +52,40 @@ func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m No
 	checkOptional("GroupNormGrad: dx", dx, x.Shape...)
 	checkOptional("GroupNormGrad: dgamma", dgamma, c)
 	checkOptional("GroupNormGrad: dbeta", dbeta, c)
-	size := perImage(x)
-	sums := takeWork(2 * n * c)
-	clear(sums)
-	par.For(n, func(i int, mem *par.Scratch) {
-		xi, dyi := x.Data[i*size:][:size], dy.Data[i*size:][:size]
-		s := channelSums{sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]}
-		simd.NormGrad(s.du, s.dux, xi, dyi)
-		m.backward(dx, add, i, dyi, xi, m.stats(stats, i), s, mem)
-	})
-	m.paramGrads(dgamma, dbeta, stats, sums)
-	giveWork(sums)
+	g := normCalls.take(normCall{Norm: m, y: dy, x: x, stats: stats, dx: dx, add: add, sums: takeWork(2 * n * c)})
+	par.For(n, g.backward)
+	m.paramGrads(dgamma, dbeta, stats, g.sums)
+	giveWork(g.sums)
+	normCalls.give(g)
+}
+
+// normCall is one call of GroupNorm or GroupNormGrad.
+type normCall struct {
+	Norm
+	y, x, stats Tensor // y or dy
+	dx          Tensor
+	add         bool
+	sums        []float32 // channelSums of every image
+}
+
+var normCalls frames[normCall]
+
+func (g *normCall) forward(i int, mem *par.Scratch) {
+	size := perImage(g.x)
+	x, st := g.x.Data[i*size:][:size], g.Norm.stats(g.stats, i)
+	g.measure(st, x, mem)
+	scale, shift := g.affine(st, mem)
+	simd.Norm(g.y.Data[i*size:][:size], x, scale, shift)
+}
+
+func (g *normCall) backward(i int, mem *par.Scratch) {
+	size, c := perImage(g.x), len(g.Gamma.Data)
+	x, dy := g.x.Data[i*size:][:size], g.y.Data[i*size:][:size]
+	s := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
+	clear(s.du)
+	clear(s.dux)
+	simd.NormGrad(s.du, s.dux, x, dy)
+	g.Norm.backward(g.dx, g.add, i, dy, x, g.Norm.stats(g.stats, i), s, mem)
 }
 
 // stats returns image i's part of stats: mean and 1/√(var+Eps) of each group in turn.

@@ -27,7 +27,7 @@ func New(shape ...int) Tensor {
 // From wraps data in a tensor of the given shape, without copying. It panics if their sizes differ.
 func From(data []float32, shape ...int) Tensor {
 	if n := Size(shape); n != len(data) {
-		panic(fmt.Sprintf("tensor: From: got %d values, want %d for shape %v", len(data), n, shape))
+		panic(fmt.Sprintf("tensor: From: got %d values, want %d for shape %v", len(data), n, slices.Clone(shape)))
 	}
 	return Tensor{Data: data, Shape: slices.Clone(shape)}
 }
@@ -37,7 +37,7 @@ func Size(shape []int) int {
 	n := 1
 	for _, d := range shape {
 		if d < 0 {
-			panic(fmt.Sprintf("tensor: Size: got a negative dimension in %v", shape))
+			panic(fmt.Sprintf("tensor: Size: got a negative dimension in %v", slices.Clone(shape)))
 		}
 		n *= d
 	}

@@ -14,13 +14,16 @@ import (
 // transformed is how much memory the transformed tiles of one step may take, in floats: a part of the L3 cache.
 const transformed = 2 << 20
 
-// addWeightGrad adds dw [3 3 Cin Cout] for the images that s makes. With it goes what else has to be done for every
+// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes what else has to be done for every
 // image: also, which may be nil, is called once for each group of images, while these are in the cache.
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cout := dy.Dims4()
 	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, s.x.Shape[3], cout), dw: dw, s: s, dy: dy, also: also})
 	defer tiledGrads.give(c)
 	chunks := (n + GradChunk - 1) / GradChunk
+	if dw.Empty() {
+		chunks = 0
+	}
 	// Either way the bits are the same, so the choice may depend on the machine.
 	if f.positions*c.cin*cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
 		c.byChunk(chunks)
@@ -30,7 +33,7 @@ func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, 
 		c.byPosition(k*GradChunk, min((k+1)*GradChunk, n))
 	}
 	if also != nil {
-		c.eachGroup(also)
+		par.For((n+c.group()-1)/c.group(), c.others)
 	}
 }
 
@@ -56,10 +59,10 @@ type tiledGrad struct {
 
 var tiledGrads frames[tiledGrad]
 
-// eachGroup calls f for all images, as many at a time as fill a block of tiles.
-func (t tiling) eachGroup(f func(n0, n1 int, mem *par.Scratch)) {
+// others does what else has to be done for a group of images.
+func (t *tiledGrad) others(i int, mem *par.Scratch) {
 	group := t.group()
-	par.For((t.n+group-1)/group, func(i int, mem *par.Scratch) { f(i*group, min((i+1)*group, t.n), mem) })
+	t.also(i*group, min((i+1)*group, t.n), mem)
 }
 
 // smallGrad is the size, in floats, up to which a transformed weight gradient stays in the L2 cache of the worker that
