@@ -161,6 +161,9 @@ func (d *drawing) times() (times []int, err error) {
 	if steps > T {
 		return nil, exit.Usage("-steps %d: the model was trained for %d steps; give at most that", steps, T)
 	}
+	if d.name == "heun" && d.source.schedule.AlphaBar[T] == 0 {
+		return nil, exit.Usage("-sampler heun: the model's x_T holds no trace of the image, and noise without end per signal is no start for this sampler; give -sampler dpmpp or ddim")
+	}
 	if steps == 0 {
 		steps = defaultSteps[d.name]
 		if d.name == "ddpm" && d.inpaint != "" {

@@ -82,6 +82,17 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// TestWorkOfPartsAddsUp counts the multiply-adds of a step in one part and in four.
+func TestWorkOfPartsAddsUp(t *testing.T) {
+	work := func(parts string) int {
+		r := started(t, "-batch", "64", "-accumulate", parts)
+		r.gradient(1)
+		return r.tape.MACs
+	}
+	require.Positive(t, work("1"))
+	require.Equal(t, work("1"), work("4"))
+}
+
 // TestEveryObjectiveLearns takes some steps on each kind of objective: the loss is finite and falls.
 func TestEveryObjectiveLearns(t *testing.T) {
 	for _, flags := range []string{
