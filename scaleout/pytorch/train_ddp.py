@@ -101,9 +101,9 @@ class Data:
         return x0, np.where(dropped, self.unknown, self.set.labels[index])
 
 
-def rate(settings, update, steps):
+def rate(settings, update):
     """The learning rate of an update, counted from 1."""
-    base, warmup, floor = settings["lr"], settings["warmup"], settings.get("floor", 0)
+    base, warmup, steps, floor = settings["lr"], settings["warmup"], settings["steps"], settings.get("floor", 0)
     if update <= warmup:
         return base * update / warmup
     if settings.get("rate", "constant") == "constant":
@@ -120,6 +120,7 @@ class Run:
         self.args, self.rank, self.world, self.device = args, rank, world, device
         c = checkpoints.newest(args.out)
         self.old, self.state, self.settings = c.directory, c.state, c.state["settings"]
+        self.settings["steps"] = args.steps  # as train -resume -steps does, which matters to a cosine
         self.net = UNet2DModel.from_config(UNet2DModel.load_config(c.directory / "unet"))
         refuse(self.settings, self.net)
         self.net.load_state_dict(c.group("weights/"))
@@ -182,7 +183,7 @@ class Run:
         self.stop, losses = int(losses[:, -1].max()), losses[:, :-1].ravel()
         # In float64, as a sum of many squares; the gradients are the same on all ranks, and so is all that follows.
         norm = math.sqrt(sum(float(w.grad.double().square().sum()) for w in self.weights))
-        lr = rate(self.settings, s["updates"] + 1, self.settings["steps"])
+        lr = rate(self.settings, s["updates"] + 1)
         if math.isfinite(norm) and np.isfinite(losses).all():
             self.update(norm, lr)
         else:
