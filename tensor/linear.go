@@ -48,14 +48,20 @@ var rowsGrads frames[rowsGrad]
 
 // rows computes rows r0…r1 of the sum over images n0…n1, see weightGrad.
 func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, fresh bool) {
-	g := simd.Gemm{
-		M: r1 - r0, N: c.out, K: (n1 - n0) * c.perImage,
-		A: c.x[n0*c.perImage*c.in+r0:], ARow: 1, AK: c.in, AOff: zeroOffset,
-		B: c.dy[n0*c.perImage*c.out:], BRow: c.out, BPanel: panelWidth, BOff: zeroOffset,
-		C: dst, CRow: c.out, Add: !fresh,
+	k0, k1 := n0*c.perImage, n1*c.perImage
+	for k := k0; k < k1; k += depthBlock {
+		g := simd.Gemm{
+			M: r1 - r0, N: c.out, K: min(depthBlock, k1-k),
+			A: c.x[k*c.in+r0:], ARow: 1, AK: c.in, AOff: zeroOffset,
+			B: c.dy[k*c.out:], BRow: c.out, BPanel: panelWidth, BOff: zeroOffset,
+			C: dst, CRow: c.out, Add: k > k0 || !fresh,
+		}
+		g.Run()
 	}
-	g.Run()
 }
+
+// depthBlock is the number of rows of x and dy multiplied at a time: they stay in the cache for all tiles of dw.
+const depthBlock = 128
 
 // linearDims checks the shapes of Linear and returns the number of rows of x and the sides of w.
 func linearDims(op string, y, x, w, b Tensor) (rows, in, out int) {
