@@ -50,12 +50,13 @@ func (r *run) conclude(spent time.Duration, stopped bool) {
 		verb = "Stopped"
 	}
 	p.Printf("%s after %s steps and %s%s; saved in %s.", verb, screen.Count(r.Step), screen.Duration(spent), loss, checkpoint.StepDir(r.dir, r.Step))
-	more := ""
-	if !stopped { // there is a limit to lift
-		more = fmt.Sprintf(" -steps %d", 2*r.Step)
-	}
 	p.Printf("Loss curve: %s", filepath.Join(r.dir, curveName))
-	p.Printf("To go on:   %s%s", r.resumeCommand(), more)
+	switch {
+	case stopped:
+		p.Printf("To go on:   %s", r.resumeCommand())
+	case r.Rate != "cosine": // whose end is the run's
+		p.Printf("To go on:   %s -steps %d", r.resumeCommand(), 2*r.Step)
+	}
 	p.Printf("To sample:  %s -model %s", screen.Command("sample"), r.dir)
 }
 

@@ -171,9 +171,13 @@ func (s *settings) rate() optim.Rate {
 func (r *run) describe() string {
 	o, c := r.objective, r.scheduler
 	symbol := map[diffusion.Prediction]string{diffusion.Epsilon: "ε", diffusion.X0: "x_0", diffusion.V: "v"}[o.Prediction]
-	schedule := c.BetaSchedule
-	if c.TrainedBetas != nil {
+	schedule := r.Schedule
+	switch {
+	case r.Init == "":
+	case c.TrainedBetas != nil:
 		schedule = "its own"
+	default:
+		schedule = c.BetaSchedule
 	}
 	text := fmt.Sprintf("%s schedule, T = %d", schedule, o.Schedule.T())
 	if c.RescaleBetasZeroSNR {
@@ -190,6 +194,10 @@ func (r *run) describe() string {
 	}
 	if r.Draw != "uniform" {
 		text += ", t drawn " + map[string]string{"stratified": "from equal strata", "second-moment": "by the losses' second moment"}[r.Draw]
+	}
+	paper := recipes["paper"]
+	if paper.Recipe = r.Recipe; r.Init == "" && r.recipe == paper {
+		text += ": the paper's recipe"
 	}
 	return text
 }
