@@ -17,8 +17,8 @@ const (
 	// tolerance is the largest accepted difference, relative to the largest gradient of the same tensor: ten times
 	// those errors.
 	tolerance = 2e-3
-	// samples is the number of elements of each input that are varied.
-	samples = 60
+	// samples is the number of elements of each input that are varied, and shortSamples with go test -short.
+	samples, shortSamples = 60, 12
 )
 
 // Op computes a result from inputs on a tape.
@@ -62,13 +62,17 @@ func Check(t testing.TB, op Op, in ...tensor.Tensor) {
 		tape.Backward(l)
 		tape.Reset()
 	}
+	count := samples
+	if testing.Short() {
+		count = shortSamples
+	}
 	for i, v := range vars {
 		largest := 0.0
 		for _, g := range v.Grad.Data {
 			largest = max(largest, math.Abs(float64(g))/2)
 		}
-		for k := range min(samples, len(v.Data)) {
-			j := k * len(v.Data) / min(samples, len(v.Data))
+		for k := range min(count, len(v.Data)) {
+			j := k * len(v.Data) / min(count, len(v.Data))
 			old := v.Data[j]
 			v.Data[j] = old + step
 			above, up := loss(), v.Data[j]
