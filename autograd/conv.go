@@ -15,13 +15,13 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 }
 
 // UpConv returns the 3×3 convolution of x enlarged two times; see tensor.UpConv.
-func (t *Tape) UpConv(x, w, b *Var) *Var {
+func (t *Tape) UpConv(x, w, b *Var, m tensor.Method) *Var {
 	n, h, wd, _ := x.Dims4()
 	y := t.Temp(n, 2*h, 2*wd, w.Shape[3])
 	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
-	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), t.packsOf(w))
+	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), m, t.packsOf(w))
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packsOf(w))
+		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, m, t.packsOf(w))
 	}, x, w, b)
 }

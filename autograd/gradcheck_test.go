@@ -74,7 +74,7 @@ func TestGradients(t *testing.T) {
 		{"Conv2D/half", conv(half), in(random(1, 2, 7, 6, 3), random(2, 3, 3, 3, 5), random(3, 5))},
 		{"Conv2D/half end", conv(halfEnd), in(random(1, 2, 6, 8, 3), random(2, 3, 3, 3, 5), random(3, 5))},
 		{"Conv2D/kernel 2×1 stride 3", conv(tensor.Window{Stride: 3, Top: 1}), in(random(1, 2, 6, 8, 3), random(2, 2, 1, 3, 5), random(3, 5))},
-		{"UpConv", func(t tape, x vars) *autograd.Var { return t.UpConv(x[0], x[1], x[2]) }, in(random(1, 2, 3, 5, 3), random(2, 3, 3, 3, 5), random(3, 5))},
+		{"UpConv", func(t tape, x vars) *autograd.Var { return t.UpConv(x[0], x[1], x[2], tensor.Auto) }, in(random(1, 2, 3, 5, 3), random(2, 3, 3, 3, 5), random(3, 5))},
 		{"GroupNorm", func(t tape, x vars) *autograd.Var {
 			return t.GroupNorm(x[0], autograd.Norm{Gamma: x[1], Beta: x[2], Groups: 3, Eps: 1e-5})
 		}, in(random(1, 2, 3, 2, 6), random(2, 6), random(3, 6))},

@@ -191,7 +191,7 @@ func TestSharedResults(t *testing.T) {
 		"encoder and decoder": func(t tape, x vars) *autograd.Var {
 			h := t.SiLU(x[0])
 			low := t.Conv2D(h, x[4], nil, tensor.Half3)
-			up := t.UpConv(low, x[4], nil)
+			up := t.UpConv(low, x[4], nil, tensor.Auto)
 			joined := t.Concat(t.Add(up, x[1]), h)
 			return t.Concat(joined, up)
 		},

@@ -175,7 +175,7 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 			h = replaced(c, joined, l.layer(c, j, joined))
 		}
 		if l.resample != nil {
-			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b))
+			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b, c.method))
 		}
 	}
 	return h

@@ -82,10 +82,14 @@ func BenchmarkUpConv(b *testing.B) {
 		y, dx, dw, db := tensor.New(dy.Shape...), tensor.New(x.Shape...), tensor.New(w.Shape...), tensor.New(s.cout)
 		macs := len(y.Data) * 9 * s.cin
 		name := shapeName(s.n, s.side, s.cin, s.cout)
-		b.Run(name+"/forward", func(b *testing.B) { gflops(b, macs, func() { tensor.UpConv(y, x, w, bias, nil) }) })
-		b.Run(name+"/backward", func(b *testing.B) {
-			gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy, nil) })
-		})
+		for _, m := range methods[:2] {
+			b.Run(name+"/"+m.name+"/forward", func(b *testing.B) {
+				gflops(b, macs, func() { tensor.UpConv(y, x, w, bias, m.method, nil) })
+			})
+			b.Run(name+"/"+m.name+"/backward", func(b *testing.B) {
+				gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy, m.method, nil) })
+			})
+		}
 	}
 }
 

@@ -183,9 +183,9 @@ func TestPacksAreSharedByAll(t *testing.T) {
 				v.Method = m.method
 				check(m.name+" y", func(y Tensor, p *tensor.Packs) { tensor.Conv2D(y, x, w, none, v, p) }, x.Shape)
 				check(m.name+" dx", func(y Tensor, p *tensor.Packs) { tensor.Conv2DGrad(y, false, none, none, x, w, x, v, p) }, x.Shape)
+				check(m.name+" UpConv y", func(y Tensor, p *tensor.Packs) { tensor.UpConv(y, x, w, none, m.method, p) }, large.Shape)
+				check(m.name+" UpConv dx", func(y Tensor, p *tensor.Packs) { tensor.UpConvGrad(y, false, none, none, x, w, large, m.method, p) }, x.Shape)
 			}
-			check("UpConv y", func(y Tensor, p *tensor.Packs) { tensor.UpConv(y, x, w, none, p) }, large.Shape)
-			check("UpConv dx", func(y Tensor, p *tensor.Packs) { tensor.UpConvGrad(y, false, none, none, x, w, large, p) }, x.Shape)
 			matrix := w.Reshape(9*32, 32)
 			rows := random(5, 2, 9*32)
 			check("Linear y", func(y Tensor, p *tensor.Packs) { tensor.Linear(y, rows, matrix, none, p) }, []int{2, 32})

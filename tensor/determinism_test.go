@@ -131,10 +131,10 @@ func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) 
 	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
 }
 
-func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], nil) }
+func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], tensor.Auto, nil) }
 
 func upConvGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
+	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, tensor.Auto, nil)
 }
 
 // run is all that a layer computes on a batch.

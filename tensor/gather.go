@@ -101,14 +101,18 @@ func Upsample(y, x Tensor) {
 	par.For(n, func(i int, _ *par.Scratch) {
 		for r := i * h; r < (i+1)*h; r++ {
 			dst := y.Data[2*r*2*w*c:][:2*2*w*c]
-			for p := range w {
-				pixel := x.Data[(r*w+p)*c:][:c]
-				copy(dst[2*p*c:], pixel)
-				copy(dst[(2*p+1)*c:], pixel)
-			}
+			enlargeRow(dst[:2*w*c], x.Data[r*w*c:][:w*c], c)
 			copy(dst[2*w*c:], dst[:2*w*c])
 		}
 	})
+}
+
+// enlargeRow writes every pixel of src, c channels, twice.
+func enlargeRow(dst, src []float32, c int) {
+	for p := 0; p < len(src); p += c {
+		copy(dst[2*p:], src[p:p+c])
+		copy(dst[2*p+c:], src[p:p+c])
+	}
 }
 
 // UpsampleGrad adds the gradient of Upsample: dx += the sum of dy over each 2×2 block.
@@ -120,14 +124,25 @@ func UpsampleGrad(dx, dy Tensor) {
 	checkShape("UpsampleGrad", dy, n, 2*h, 2*w, c)
 	par.For(n, func(i int, _ *par.Scratch) {
 		for r := i * h; r < (i+1)*h; r++ {
-			for p := range w {
-				dst := dx.Data[(r*w+p)*c:][:c]
-				for _, first := range [4]int{(2*r*2*w + 2*p) * c, (2*r*2*w + 2*p + 1) * c, ((2*r+1)*2*w + 2*p) * c, ((2*r+1)*2*w + 2*p + 1) * c} {
-					simd.Axpy(dst, 1, dy.Data[first:][:c])
-				}
-			}
+			foldRows(dx.Data[r*w*c:][:w*c], true, dy.Data[2*r*2*w*c:], c)
 		}
 	})
+}
+
+// foldRows computes a row dx (+)= the sum over each 2×2 block of the two rows dy, twice as long.
+func foldRows(dx []float32, add bool, dy []float32, c int) {
+	first, second := dy[:2*len(dx)], dy[2*len(dx):][:2*len(dx)]
+	for p := 0; p < len(dx); p += c {
+		dst, a, b := dx[p:p+c], first[2*p:], second[2*p:]
+		if add {
+			simd.Axpy(dst, 1, a[:c])
+			simd.Axpy(dst, 1, a[c:][:c])
+		} else {
+			simd.Add(dst, a[:c], a[c:][:c])
+		}
+		simd.Axpy(dst, 1, b[:c])
+		simd.Axpy(dst, 1, b[c:][:c])
+	}
 }
 
 // Embed copies rows of a table: y[n] = table[ids[n]]. table [K C], y [N C]. It panics if an id is outside 0…K−1.

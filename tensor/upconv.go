@@ -12,12 +12,17 @@ import (
 // without making the enlarged image. Of its nine taps those that fall on the same pixel of x share one product: at an
 // even row the tap above falls on the row above, the other two on the row itself; at an odd row the first two on the
 // row itself, the last on the row below. So each of the four phases (row and column even or odd) is a 2×2 convolution
-// of x, whose weights are sums of those of w, and 16 products per pixel of x do the work of 36.
+// of x, whose weights are sums of those of w, and 16 products per pixel of x do the work of 36. That is method Direct.
+// Winograd's F(4×4, 3×3) on the enlarged image, of which a few rows exist at a time, needs 9.
 //
 // x [N H W Cin], w [3 3 Cin Cout], b [Cout] or empty, y [N 2H 2W Cout]. packs may be nil.
-func UpConv(y, x, w, b Tensor, packs *Packs) {
+func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	d := upDims("UpConv", y, x, w)
 	checkOptional("UpConv: bias", b, d.cout)
+	if f := d.winograd(m); f != nil {
+		f.conv(y, &source{x: x, up: true}, w, epilogue{bias: b}, packs)
+		return
+	}
 	wp := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
 		k := takeWork(4 * d.size)
 		d.foldKernels(k, w.Data)
@@ -56,19 +61,70 @@ func UpConv(y, x, w, b Tensor, packs *Packs) {
 }
 
 // UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false. packs may be nil.
-func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
+func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *Packs) {
 	d := upDims("UpConvGrad", dy, x, w)
 	checkOptional("UpConvGrad: dx", dx, x.Shape...)
 	checkOptional("UpConvGrad: dw", dw, w.Shape...)
 	checkOptional("UpConvGrad: db", db, d.cout)
-	if !dx.Empty() {
-		d.inputGrad(dx, add, w, dy, packs)
-	}
 	if !db.Empty() {
 		addColumnSums(db.Data, dy)
 	}
+	if f := d.winograd(m); f != nil {
+		d.winogradGrad(f, dx, add, dw, x, w, dy, packs)
+		return
+	}
+	if !dx.Empty() {
+		d.inputGrad(dx, add, w, dy, packs)
+	}
 	if !dw.Empty() {
 		d.weightGrad(dw, x, dy)
+	}
+}
+
+// winograd returns the form that d is computed in, nil for the phases: F(2×2, 3×3) would save nothing over them.
+func (d upConv) winograd(m Method) *winograd {
+	large := convDims{Window: Same3, h: 2 * d.h, w: 2 * d.w, cin: d.cin, kh: 3, kw: 3, cout: d.cout}
+	large.Method = m
+	f := large.winograd()
+	if m == Auto && f == &winograd2 {
+		return nil
+	}
+	return f
+}
+
+// winogradGrad adds the gradients of w and x; the enlarged image's own exists for a group of images at a time.
+func (d upConv) winogradGrad(f *winograd, dx Tensor, add bool, dw, x, w, dy Tensor, packs *Packs) {
+	g := upGrads.take(upGrad{t: f.tiling(d.n, 2*d.h, 2*d.w, d.cout, d.cin), dx: dx, add: add, dy: source{x: dy}})
+	var back func(n0, n1 int, mem *par.Scratch)
+	if !dx.Empty() {
+		g.u = f.packedGrad(w, packs)
+		back = g.back
+	}
+	f.addWeightGrad(dw, &source{x: x, up: true}, dy, back)
+	g.u.done()
+	upGrads.give(g)
+}
+
+// upGrad is the input gradient of UpConv in Winograd's form.
+type upGrad struct {
+	t   tiling // of the convolution of dy
+	u   packed // the transformed kernels
+	dx  Tensor
+	add bool
+	dy  source
+}
+
+var upGrads frames[upGrad]
+
+// back computes dx of images n0…n1.
+func (g *upGrad) back(n0, n1 int, mem *par.Scratch) {
+	_, h, w, c := g.dx.Dims4()
+	large := mem.Floats((n1 - n0) * 4 * h * w * c)
+	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, func(n int) target {
+		return target{y: large[(n-n0)*4*h*w*c:][:4*h*w*c]}
+	})
+	for r := range (n1 - n0) * h {
+		foldRows(g.dx.Data[(n0*h+r)*w*c:][:w*c], g.add, large[r*4*w*c:], c)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestUpConvByHand(t *testing.T) {
 		64, 128, 256,
 	}
 	y := undefined(1, 2, 2, 1)
-	tensor.UpConv(y, tensor.From([]float32{1}, 1, 1, 1, 1), tensor.From(kernel, 3, 3, 1, 1), Tensor{}, nil)
+	tensor.UpConv(y, tensor.From([]float32{1}, 1, 1, 1, 1), tensor.From(kernel, 3, 3, 1, 1), Tensor{}, tensor.Auto, nil)
 	near(t, "y", y, []float64{16 + 32 + 128 + 256, 8 + 16 + 64 + 128, 2 + 4 + 16 + 32, 1 + 2 + 8 + 16}, 1, 0)
 }
 
@@ -28,8 +28,6 @@ func TestUpConvIsConvOfUpsample(t *testing.T) {
 	} {
 		x, w, b := random(1, s.n, s.h, s.w, s.cin), random(2, 3, 3, s.cin, s.cout), random(3, s.cout)
 		dy := random(4, s.n, 2*s.h, 2*s.w, s.cout)
-		what := func(name string) string { return fmt.Sprintf("%+v: %s", s, name) }
-
 		large := undefined(s.n, 2*s.h, 2*s.w, s.cin)
 		tensor.Upsample(large, x)
 		want := convReference(large, w, b, dy, tensor.Same3)
@@ -39,22 +37,31 @@ func TestUpConvIsConvOfUpsample(t *testing.T) {
 			n, r, c := p/(4*s.h*s.w), p/(2*s.w)%(2*s.h), p%(2*s.w)
 			dx64[((n*s.h+r/2)*s.w+c/2)*s.cin+i%s.cin] += d
 		}
-		y := undefined(dy.Shape...)
-		tensor.UpConv(y, x, w, b, nil)
-		near(t, what("y"), y, want.y, 1, directTolerance*math.Sqrt(float64(9*s.cin)))
-		packs := tensor.NewPacks()
-		for range 2 {
-			again := undefined(dy.Shape...)
-			tensor.UpConv(again, x, w, b, packs)
-			identical(t, what("y with Packs"), again.Data, y.Data)
-		}
-		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
-		rows := math.Sqrt(float64(s.n * 4 * s.h * s.w))
-		for k, factor := range []float64{1, 2} {
-			tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy, nil)
-			near(t, what("dx"), dx, dx64, factor, directTolerance*math.Sqrt(float64(36*s.cout)))
-			near(t, what("dw"), dw, want.dw, factor, directTolerance*rows)
-			near(t, what("db"), db, want.db, factor, directTolerance*rows)
+		for _, m := range methods {
+			what := func(name string) string { return fmt.Sprintf("%+v %s: %s", s, m.name, name) }
+			y := undefined(dy.Shape...)
+			tensor.UpConv(y, x, w, b, m.method, nil)
+			near(t, what("y"), y, want.y, 1, m.tolerance*math.Sqrt(float64(9*s.cin)))
+			packs := tensor.NewPacks()
+			for range 2 {
+				again := undefined(dy.Shape...)
+				tensor.UpConv(again, x, w, b, m.method, packs)
+				identical(t, what("y with Packs"), again.Data, y.Data)
+			}
+			dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
+			rows := math.Sqrt(float64(s.n * 4 * s.h * s.w))
+			for k, factor := range []float64{1, 2} {
+				tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy, m.method, nil)
+				near(t, what("dx"), dx, dx64, factor, m.tolerance*math.Sqrt(float64(36*s.cout)))
+				near(t, what("dw"), dw, want.dw, factor, m.tolerance*rows)
+				near(t, what("db"), db, want.db, factor, directTolerance*rows)
+			}
+			only := tensor.New(w.Shape...)
+			tensor.UpConvGrad(Tensor{}, false, only, Tensor{}, x, w, dy, m.method, nil)
+			near(t, what("dw alone"), only, want.dw, 1, m.tolerance*rows)
+			only = undefined(x.Shape...)
+			tensor.UpConvGrad(only, false, Tensor{}, Tensor{}, x, w, dy, m.method, nil)
+			near(t, what("dx alone"), only, dx64, 1, m.tolerance*math.Sqrt(float64(36*s.cout)))
 		}
 	}
 }

@@ -30,9 +30,10 @@ func (v Window) Out(h, w, kh, kw int) (oh, ow int) {
 	return (h+v.Top+v.Bottom-kh)/v.Stride + 1, (w+v.Left+v.Right-kw)/v.Stride + 1
 }
 
-// source is what a convolution reads: images x [N H W C], as they are or normalised and activated on the way.
+// source is what a convolution reads: images x [N H W C], as they are, enlarged, or normalised and activated on the way.
 type source struct {
 	x     Tensor
+	up    bool // enlarged two times by repeating pixels
 	act   bool // SiLU of the norm instead of x itself
 	scale []float32
 	shift []float32 // the norm of x, per image and channel [N C]
@@ -40,6 +41,15 @@ type source struct {
 	// What else is to be done with each image while it is in the cache; both may be nil.
 	prepare func(n int, mem *par.Scratch) // before the first fill: measures the norm
 	also    func(n0, n1 int)
+}
+
+// dims returns the dimensions of the images that are read.
+func (s *source) dims() (n, h, w, c int) {
+	n, h, w, c = s.x.Dims4()
+	if s.up {
+		return n, 2 * h, 2 * w, c
+	}
+	return n, h, w, c
 }
 
 // begin and end surround the work of one piece on the whole of images n0…n1.
@@ -72,21 +82,25 @@ func (s *source) endAll() {
 // row and column lie top rows above and left columns left of the image. What lies outside the image becomes zero:
 // the border is of the activated image, not of x.
 func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
-	_, h, w, c := s.x.Dims4()
-	image := s.x.Data[n*h*w*c:][:h*w*c]
+	_, h, w, c := s.dims()
+	size := perImage(s.x)
+	image := s.x.Data[n*size:][:size]
 	for y := y0; y < y1; y++ {
 		dst := p[(y-y0)*pRow:][:pRow]
 		if r := y - top; r < 0 || r >= h {
 			clear(dst)
 			continue
 		}
-		src := image[(y-top)*w*c:][:w*c]
 		clear(dst[:left*c])
 		clear(dst[left*c+w*c:])
-		if inside := dst[left*c:][:w*c]; s.act {
-			simd.NormSiLU(inside, src, s.scale[n*c:][:c], s.shift[n*c:][:c])
-		} else {
-			copy(inside, src)
+		inside := dst[left*c:][:w*c]
+		switch at := (y - top) * w * c; {
+		case s.up:
+			enlargeRow(inside, image[(y-top)/2*(w/2*c):][:w/2*c], c)
+		case s.act:
+			simd.NormSiLU(inside, image[at:][:w*c], s.scale[n*c:][:c], s.shift[n*c:][:c])
+		default:
+			copy(inside, image[at:])
 		}
 	}
 }

@@ -165,7 +165,7 @@ func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
 
 // conv computes y = conv3×3(s, w) + e.
 func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
-	n, h, wd, cin := s.x.Dims4()
+	n, h, wd, cin := s.dims()
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
 	u := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer u.done()
