@@ -15,11 +15,11 @@ import (
 
 const help = `Train a diffusion model (DDPM, Ho et al. 2020). Usage: train [flags]
 
-  train                               handwritten digits, built in, to a picture of new ones in minutes
-  train -preset mnist -for 10m        MNIST (10,000 images are built in), as far as ten minutes lead
+  train                               MNIST's handwritten digits, built in: new ones after minutes
+  train -for 20m -classes             for longer, and to draw the digit that one asks for
   train -data photos -side 32         PNG and JPEG images of a folder, cropped and resized to 32×32
   train -resume                       go on with the newest run, where Ctrl-C or a power cut ended it
-  train -preset mnist -bench 5        measure speed on random data, train nothing
+  train -preset cifar10 -bench 5      measure speed on random data, train nothing
 
 What and how long
   -preset NAME      tiny, digits, mnist or cifar10: defaults for all the rest (%s)

@@ -1,7 +1,7 @@
 package main
 
 // defaultPreset is what train does when it is asked for nothing.
-const defaultPreset = "digits"
+const defaultPreset = "mnist"
 
 // dataPreset is the preset for data that none was made for.
 const dataPreset = "mnist"
@@ -20,10 +20,12 @@ var presets = map[string]settings{
 		Channels: ints{32, 64}, Layers: 2, Attention: bools{false, true}, Groups: 8,
 		Steps: 2500, Batch: 128, LR: 2e-3, Warmup: 100, EMA: floats{0.998}, SaveEvery: 500, SampleEvery: 500,
 	},
+	// Made for three minutes on two processors. In that time many steps of few images bring the loss further than few steps
+	// of many do.
 	"mnist": {
 		Data: "mnist", Side: 28, Colours: 1,
-		Channels: ints{32, 64, 128}, Layers: 2, Attention: bools{false, false, true}, Groups: 8,
-		Steps: 2000, Batch: 128, LR: 1e-3, Warmup: 100, EMA: floats{0.995}, SaveEvery: 200, SampleEvery: 200,
+		Channels: ints{32, 64, 64}, Layers: 1, Attention: bools{false, false, true}, Groups: 8,
+		Steps: 3000, Batch: 32, LR: 1e-3, Warmup: 200, EMA: floats{0.995}, SaveEvery: 500, SampleEvery: 500,
 	},
 	// The paper's network and recipe for CIFAR-10 (§4, appendix B), whose batch of 128 is computed in parts of 16.
 	"cifar10": {
