@@ -22,11 +22,12 @@ import (
 // drawn is what the tests of shards draw: 24 images in a few steps of a sampler that adds noise.
 var drawn = strings.Fields("-model run -n 24 -sampler dpmpp-sde -steps 3 -seed 5")
 
-// withRun makes a directory with a run in it that has hardly learned.
+// withRun makes a directory with a run in it that has learned little, but whose network says something: a fresh one gives
+// 0, and images that hardly depend on it.
 func withRun(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	succeed(t, dir, "train", with(small, "-steps", "3", "-out", "run")...)
+	succeed(t, dir, "train", with(small, strings.Fields("-steps 3 -lr 0.05 -warmup 0 -ema 0.1 -out run")...)...)
 	return dir
 }
 

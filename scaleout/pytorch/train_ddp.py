@@ -26,8 +26,9 @@ import checkpoints
 import images
 import philox
 
-# Settings of a run that this program follows, those that only the Go program's own calls use, and the one value of
-# others that it can do. A run that was started with anything else is refused.
+# Settings of a run that this program follows; those that are in the checkpoint's configurations too, or that only the Go
+# program has a use for; and of some settings, the values that it can do. A run that was started with anything else is
+# refused.
 FOLLOWED = {"data", "seed", "batch", "accumulate", "lr", "rate", "warmup", "floor", "steps", "weight_decay", "clip", "ema", "flip",
             "classes", "label_dropout", "save_every", "keep", "draw"}
 ELSEWHERE = {"preset", "init", "for", "sample_every", "log", "convolution",  # and, in the checkpoint's configurations:
@@ -35,7 +36,7 @@ ELSEWHERE = {"preset", "init", "for", "sample_every", "log", "convolution",  # a
              "recipe", "schedule", "timesteps", "zero_snr", "prediction", "variance"}
 ONLY = {"rate": ("constant", "cosine"), "draw": ("uniform", "stratified"), "weight": ("simple",)}
 PATIENCE = 10  # steps in a row without a finite gradient, after which a run has diverged
-SKIPPED_EXIT, STOPPED = 4, 128
+DIVERGED, STOPPED = 4, 128  # exit codes, as in cmd/internal/exit; STOPPED is added to the signal
 
 
 def refuse(settings, net):
@@ -189,8 +190,8 @@ class Run:
         else:
             s["skipped"] += 1
             s["skipped_in_a_row"] += 1
-        each = self.settings["batch"] / (time.monotonic() - began)
-        return {"step": s["step"], "loss": number(losses.mean()), "grad_norm": number(norm), "lr": lr, "images_per_s": round(each, 1),
+        speed = self.settings["batch"] / (time.monotonic() - began)
+        return {"step": s["step"], "loss": number(losses.mean()), "grad_norm": number(norm), "lr": lr, "images_per_s": round(speed, 1),
                 "skipped": s["skipped"], "loss_quartile": self.quartiles(losses)}
 
     @torch.no_grad()
@@ -217,20 +218,19 @@ class Run:
         """Writes a checkpoint, on the first rank."""
         bad = next((n for n, w in zip(self.names, self.weights) if not w.isfinite().all()), None)
         if bad:
-            fail(f"the weights of {bad} are no numbers any more after step {self.state['step']}, which is not saved", SKIPPED_EXIT)
+            fail(f"the weights of {bad} are no numbers any more after step {self.state['step']}, which is not saved", DIVERGED)
         self.saved = self.state["step"]
         if self.rank:
             return
         groups = {"weights/": self.weights, "adam.m/": [self.adam.state[w]["exp_avg"] for w in self.weights],
                   "adam.v/": [self.adam.state[w]["exp_avg_sq"] for w in self.weights]}
         groups |= {f"ema.{i}/": average for i, (_, average) in enumerate(self.averages) if i}
-        tensors = {p + n: x.detach().cpu().contiguous() for p, list_ in groups.items() for n, x in zip(self.names, list_)}
+        tensors = {prefix + n: x.detach().cpu().contiguous() for prefix, group in groups.items() for n, x in zip(self.names, group)}
         published = {n: x.cpu().contiguous() for n, x in zip(self.names, self.averages[0][1])}
         self.state["spent"] = self.spent + int(1e9 * (time.monotonic() - self.began))
-        path = checkpoints.write(self.old, self.args.out, self.state, published, tensors)
-        self.old = path
+        self.old = checkpoints.write(self.old, self.args.out, self.state, published, tensors)
         checkpoints.prune(self.args.out, self.args.keep or self.settings["keep"])
-        print(f"step {self.state['step']}: saved {path}", flush=True)
+        print(f"step {self.state['step']}: saved {self.old}", flush=True)
 
     def train(self):
         every = self.args.save_every or self.settings["save_every"]
@@ -241,7 +241,7 @@ class Run:
                 metrics.add(line)
             if self.state["skipped_in_a_row"] >= PATIENCE:
                 fail(f"diverged: the loss or the gradient is not finite, {PATIENCE} steps in a row up to step {self.state['step']}; "
-                     "the checkpoints are from before", SKIPPED_EXIT)
+                     "the checkpoints are from before", DIVERGED)
             if self.state["step"] % every == 0:
                 self.save()
         if self.saved != self.state["step"]:
@@ -293,8 +293,8 @@ def main():
         torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
     run = Run(args, rank, world, device)
-    for number_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number_, lambda n, _: setattr(run, "stop", n))
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda n, _: setattr(run, "stop", n))
     if rank == 0:
         print(f"Resuming at step {run.state['step']}: {world} processes on {device.type}, {run.local} images each in {run.parts} parts", flush=True)
     run.train()

@@ -99,13 +99,13 @@ idle() { [ -z "$(squeue --noheader)" ]; }
 state() { scontrol show job "$1" | grep -o 'JobState=[A-Z_]*'; }
 in_state() { [ "$(state "$1")" = "JobState=$2" ]; }
 
-say "A model that has hardly learned"
+say "A model that has learned little"
 bin=${BIN:-$work/bin}
 if [ -z "${BIN:-}" ]; then
 	(cd "$here/../.." && go build -o "$work/bin/" ./cmd/train ./cmd/sample)
 fi
 cd "$work"
-"$bin/train" -preset tiny -steps 3 -sample-every 0 -out run | tail -n 1
+"$bin/train" -preset tiny -steps 20 -lr 0.01 -warmup 0 -ema 0.5 -sample-every 0 -out run | tail -n 1
 flags=(-seed 5 -batch 2)
 
 say "One process draws $IMAGES images"
