@@ -25,9 +25,10 @@ func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
 	}, x, m.Gamma, m.Beta)
 }
 
-// Block is norm → SiLU → 3×3 convolution as one operation; see tensor.Block. B, PerImage and Residual may be nil.
+// Block is norm → SiLU → 3×3 convolution as one operation; see tensor.Block. Join, B, PerImage and Residual may be nil.
 type Block struct {
 	Norm
+	Join               *Var
 	W, B               *Var
 	PerImage, Residual *Var
 	Method             tensor.Method
@@ -35,12 +36,12 @@ type Block struct {
 
 func (b Block) values() tensor.Block {
 	return tensor.Block{
-		Norm: b.Norm.values(), W: b.W.Tensor, B: value(b.B),
+		Norm: b.Norm.values(), Join: value(b.Join), W: b.W.Tensor, B: value(b.B),
 		PerImage: value(b.PerImage), Residual: value(b.Residual), Method: b.Method,
 	}
 }
 
-// NormSiLUConv returns Residual + conv3×3(SiLU(GroupNorm(x))) + B + PerImage.
+// NormSiLUConv returns Residual + conv3×3(SiLU(GroupNorm(x))) + B + PerImage; for x read Concat(x, Join).
 func (t *Tape) NormSiLUConv(x *Var, b Block) *Var {
 	y, _ := t.block(x, b, nil, nil)
 	return y
@@ -65,7 +66,7 @@ func (t *Tape) block(x *Var, b Block, w, bias *Var) (y, s *Var) {
 	}
 	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, v, t.packsOf(b.W))
 	t.Release(stats)
-	t.record(y, func() { t.blockGrad(x, y, s, stats, b, w, bias) }, x, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual, w, bias)
+	t.record(y, func() { t.blockGrad(x, y, s, stats, b, w, bias) }, x, b.Join, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual, w, bias)
 	if s != nil {
 		s.result = y.result
 	}
@@ -80,6 +81,7 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 		Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
 		W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
 	}
+	dst.Join, dst.AddJoin = t.grad(b.Join)
 	if s != nil {
 		if s.Grad.Empty() {
 			panic("autograd: Backward: got a NormSiLUConvShortcut whose second result does not lead to the loss, want both to")

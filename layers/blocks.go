@@ -68,9 +68,14 @@ func newResnet(p *Params, cfg *Config, in, out int, scale float64) *resnet {
 	return r
 }
 
-func (r *resnet) forward(c *call, x *autograd.Var) *autograd.Var {
+// forward returns y for x, or Concat(x, join) where join is not nil.
+func (r *resnet) forward(c *call, x, join *autograd.Var) *autograd.Var {
+	if join != nil && r.shortcut == nil { // the residual is the joined input itself
+		joined := c.Concat(x, join)
+		return replaced(c, joined, r.forward(c, joined, nil))
+	}
 	e := r.timeProj.forward(c, c.temb)
-	first := autograd.Block{Norm: r.norm1, W: r.conv1.w, B: r.conv1.b, Method: c.method}
+	first := autograd.Block{Norm: r.norm1, Join: join, W: r.conv1.w, B: r.conv1.b, Method: c.method}
 	if !r.scaleShift {
 		first.PerImage = e
 	}

@@ -109,9 +109,9 @@ func newMiddle(p *Params, cfg *Config, c int) *middle {
 	return m
 }
 
-// layer runs layer j of the level.
-func (l *level) layer(c *call, j int, x *autograd.Var) *autograd.Var {
-	x = l.resnets[j].forward(c, x)
+// layer runs layer j of the level on x, or on Concat(x, join) where join is not nil.
+func (l *level) layer(c *call, j int, x, join *autograd.Var) *autograd.Var {
+	x = l.resnets[j].forward(c, x, join)
 	if l.attentions != nil {
 		x = replaced(c, x, l.attentions[j].forward(c, x))
 	}
@@ -154,7 +154,7 @@ func (u *UNet) encode(c *call, h *autograd.Var) (*autograd.Var, []*autograd.Var)
 	skips := []*autograd.Var{h}
 	for _, l := range u.down {
 		for j := range l.resnets {
-			h = l.layer(c, j, h)
+			h = l.layer(c, j, h, nil)
 			skips = append(skips, h)
 		}
 		if l.resample != nil {
@@ -170,9 +170,8 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 		for j := range l.resnets {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			joined := c.Concat(h, skip)
-			c.Release(h, skip)
-			h = replaced(c, joined, l.layer(c, j, joined))
+			h = replaced(c, h, l.layer(c, j, h, skip))
+			c.Release(skip)
 		}
 		if l.resample != nil {
 			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b, c.method))
@@ -182,11 +181,11 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 }
 
 func (m *middle) forward(c *call, x *autograd.Var) *autograd.Var {
-	h := m.first.forward(c, x) // x stays: the decoder reads it
+	h := m.first.forward(c, x, nil) // x stays: the decoder reads it
 	if m.attention != nil {
 		h = replaced(c, h, m.attention.forward(c, h))
 	}
-	return replaced(c, h, m.last.forward(c, h))
+	return replaced(c, h, m.last.forward(c, h, nil))
 }
 
 func (u *UNet) window(v tensor.Window) tensor.Window {

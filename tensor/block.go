@@ -9,13 +9,16 @@ import (
 //
 //	y = Conv2D(SiLU(GroupNorm(x)), W) + B + PerImage + Residual
 //
-// and with it, for a block whose residual connection changes the number of channels, Shortcut.S = Linear(x).
+// and with it, for a block whose residual connection changes the number of channels, Shortcut.S = Linear(x). With Join
+// the input is Concat(x, Join), which is never stored: the decoder's blocks read what comes from below and what the
+// encoder left.
 //
 // Per image, x is read once, normalised and activated into a zero-bordered image that stays in the cache, and
 // convolved from there. Nothing in between is kept: the gradient computes the activation again from x and the saved
 // statistics, which is less traffic than reading it back would be, and a third of the memory.
 type Block struct {
 	Norm
+	Join     Tensor // [N H W Cj] or empty: the last of the Cin channels
 	W        Tensor // [3 3 Cin Cout]
 	B        Tensor // [Cout] or empty
 	PerImage Tensor // [N Cout] or empty: the time embedding
@@ -39,7 +42,11 @@ func (b Block) window() Window {
 
 // dims checks the shapes of a block and returns the convolution's sizes.
 func (b Block) dims(op string, y, stats, x Tensor) convDims {
-	d := b.window().dims(op, y, x, b.W)
+	n, h, w, c := (&source{x: x, join: b.Join}).dims()
+	d := b.window().sizes(op, y, b.W, n, h, w, c)
+	if !b.Join.Empty() {
+		checkShape(op, b.Join, n, h, w, c-x.Shape[3])
+	}
 	b.Norm.check(op, d.cin)
 	checkShape(op, b.W, 3, 3, d.cin, d.cout)
 	checkShape(op, stats, b.StatsShape(d.n)...)
@@ -47,7 +54,10 @@ func (b Block) dims(op string, y, stats, x Tensor) convDims {
 	checkOptional(op, b.PerImage, d.n, d.cout)
 	checkOptional(op, b.Residual, y.Shape...)
 	if c := b.Shortcut; !c.W.Empty() {
-		linearDims(op, c.S, x, c.W, c.B)
+		_, cs := c.W.Dims2()
+		checkShape(op, c.W, d.cin, cs)
+		checkShape(op, c.S, n, h, w, cs)
+		checkOptional(op, c.B, cs)
 	}
 	return d
 }
@@ -57,7 +67,7 @@ func (b Block) dims(op string, y, stats, x Tensor) convDims {
 func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConv", y, stats, x)
 	c := blockCalls.take(blockCall{Block: b, d: d, stats: stats})
-	c.s = source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin), prepare: c.prepare}
+	c.s = source{x: x, join: b.Join, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin), prepare: c.prepare}
 	if w := b.Shortcut.W; !w.Empty() {
 		c.short = packs.packed(w, panels, panelSize(d.cin, w.Shape[1]), func(p []float32) { packPanels(p, w.Data, d.cin, w.Shape[1]) })
 		defer c.short.done()
@@ -82,23 +92,29 @@ var blockCalls frames[blockCall]
 
 // prepare measures image i's norm.
 func (c *blockCall) prepare(i int, mem *par.Scratch) {
-	size, cin := perImage(c.s.x), c.d.cin
 	st := c.Block.stats(c.stats, i)
-	c.measure(st, c.s.x.Data[i*size:][:size], mem)
-	c.affineInto(c.s.scale[i*cin:][:cin], c.s.shift[i*cin:][:cin], st)
+	c.measure(st, imageOf(c.s.x, i), imageOf(c.s.join, i), mem)
+	scale, shift := c.s.norm(i)
+	c.affineInto(scale, shift, st)
 }
 
 // shortcut computes Shortcut.S for images n0…n1.
 func (c *blockCall) shortcut(n0, n1 int) {
 	pixels, cin, cs := c.d.h*c.d.w, c.d.cin, c.Shortcut.W.Shape[1]
-	to, from := c.Shortcut.S.Data[n0*pixels*cs:], c.s.x.Data[n0*pixels*cin:]
-	addRows(to, from, c.short.data, (n1-n0)*pixels, cin, cs, c.Shortcut.B.Data, false)
+	ca := c.s.x.Shape[3]
+	to, rows := c.Shortcut.S.Data[n0*pixels*cs:], (n1-n0)*pixels
+	addRows(to, c.s.x.Data[n0*pixels*ca:], c.short.data, rows, ca, cin, cs, c.Shortcut.B.Data, false)
+	if cb := cin - ca; cb > 0 {
+		addRows(to, c.s.join.Data[n0*pixels*cb:], c.short.data[ca*panelWidth:], rows, cb, cin, cs, nil, true)
+	}
 }
 
 // BlockGrad names the gradients of a Block that are wanted; each may be empty. Those of the residual is dy itself.
 type BlockGrad struct {
 	X           Tensor
 	AddX        bool // add to X instead of overwriting it
+	Join        Tensor
+	AddJoin     bool
 	Gamma, Beta Tensor
 	W, B        Tensor
 	PerImage    Tensor
@@ -106,8 +122,9 @@ type BlockGrad struct {
 	ShortcutW, ShortcutB Tensor
 }
 
-func (g BlockGrad) check(d convDims, c Shortcut) {
-	checkOptional("NormSiLUConvGrad: X", g.X, d.n, d.h, d.w, d.cin)
+func (g BlockGrad) check(d convDims, x, join Tensor, c Shortcut) {
+	checkOptional("NormSiLUConvGrad: X", g.X, x.Shape...)
+	checkOptional("NormSiLUConvGrad: Join", g.Join, join.Shape...)
 	checkOptional("NormSiLUConvGrad: Gamma", g.Gamma, d.cin)
 	checkOptional("NormSiLUConvGrad: Beta", g.Beta, d.cin)
 	checkOptional("NormSiLUConvGrad: W", g.W, 3, 3, d.cin, d.cout)
@@ -120,9 +137,9 @@ func (g BlockGrad) check(d convDims, c Shortcut) {
 // NormSiLUConvGrad adds the gradients of NormSiLUConv. packs may be nil.
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConvGrad", dy, stats, x)
-	dst.check(d, b.Shortcut)
+	dst.check(d, x, b.Join, b.Shortcut)
 	g := blockGrads.take(blockGrad{Block: b, dst: dst, d: d, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)})
-	g.s = source{x: x, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	g.s = source{x: x, join: b.Join, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
 	par.For(d.n, g.prepare)
 	if f := d.winograd(); f != nil {
 		g.winograd(f, packs)
@@ -160,7 +177,8 @@ var blockGrads frames[blockGrad]
 // prepare makes image i's norm a scale and a shift again, and clears its sums.
 func (g *blockGrad) prepare(i int, _ *par.Scratch) {
 	cin, cout := g.d.cin, g.d.cout
-	g.affineInto(g.s.scale[i*cin:][:cin], g.s.shift[i*cin:][:cin], g.Block.stats(g.stats, i))
+	scale, shift := g.s.norm(i)
+	g.affineInto(scale, shift, g.Block.stats(g.stats, i))
 	clear(g.sums[2*i*cin:][:2*cin])
 	clear(g.dyBySum[i*cout:][:cout])
 }
@@ -193,10 +211,7 @@ func (g *blockGrad) back(n0, n1 int, mem *par.Scratch) {
 	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &source{x: g.dy}, g.u.data, mem, func(k int) target {
 		return target{y: da[(k-n0)*size:][:size]}
 	})
-	for k := n0; k < n1; k++ {
-		mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
-	}
-	g.shortcutInput(n0, n1)
+	g.images(da, n0, n1, mem)
 }
 
 // direct is winograd for the direct form: the gradient of the activation goes through memory.
@@ -205,47 +220,88 @@ func (g *blockGrad) direct(packs *Packs) {
 		g.d.directWeightGrad(g.dst.W, &g.s, g.dy)
 	}
 	g.shortcut(packs)
-	size := perImage(g.s.x)
-	da := Tensor{Data: takeWork(len(g.s.x.Data)), Shape: g.s.x.Shape}
+	size := g.d.h * g.d.w * g.d.cin
+	da := Tensor{Data: takeWork(g.d.n * size), Shape: []int{g.d.n, g.d.h, g.d.w, g.d.cin}}
 	g.d.directInputGrad(da, false, g.W, g.dy, packs)
 	par.For(g.d.n, func(i int, mem *par.Scratch) {
-		g.image(da.Data[i*size:][:size], i, mem)
-		g.shortcutInput(i, i+1)
+		g.images(da.Data[i*size:][:size], i, i+1, mem)
 	})
 	g.short.done()
 	giveWork(da.Data)
 }
 
-// image carries da, the gradient of image i's activation, back through SiLU and norm. It overwrites da.
-func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
+// images carries da, the gradient of the activation of images n0…n1, back through SiLU and norm to dX, with the
+// shortcut's share. It overwrites da. The gradient of a joined input is made in da and then split.
+func (g *blockGrad) images(da []float32, n0, n1 int, mem *par.Scratch) {
+	size := g.d.h * g.d.w * g.d.cin
+	joined := !g.Join.Empty()
+	for k := n0; k < n1; k++ {
+		mem.Within(func() {
+			da := da[(k-n0)*size:][:size]
+			if joined {
+				x := mem.Floats(size)
+				g.s.joined(x, k*g.d.h*g.d.w)
+				g.image(da, false, da, x, k, mem)
+			} else {
+				g.image(imageOf(g.dst.X, k), g.dst.AddX, da, imageOf(g.s.x, k), k, mem)
+			}
+		})
+	}
+	if !joined {
+		if !g.dst.X.Empty() {
+			g.shortcutInput(g.dst.X.Data[n0*size:], n0, n1)
+		}
+		return
+	}
+	g.shortcutInput(da, n0, n1)
+	parts := concat{a: g.dst.X, addA: g.dst.AddX, b: g.dst.Join, addB: g.dst.AddJoin}
+	for k := n0; k < n1; k++ {
+		parts.splitImage(da[(k-n0)*size:][:size], k, g.d.cin)
+	}
+}
+
+// image carries da, the gradient of image i's activation, back to the image x. It overwrites da.
+func (g *blockGrad) image(dx []float32, add bool, da, x []float32, i int, mem *par.Scratch) {
 	c := g.d.cin
-	x := g.s.x.Data[i*len(da):][:len(da)]
 	sum := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
-	simd.NormSiLUGrad(da, x, da, g.s.scale[i*c:][:c], g.s.shift[i*c:][:c], sum.du, sum.dux)
-	g.backward(g.dst.X, g.dst.AddX, i, da, x, g.Block.stats(g.stats, i), sum, mem)
-	size := perImage(g.dy)
-	simd.ChannelSums(g.dyBySum[i*g.d.cout:][:g.d.cout], g.dy.Data[i*size:][:size])
+	scale, shift := g.s.norm(i)
+	simd.NormSiLUGrad(da, x, da, scale, shift, sum.du, sum.dux)
+	g.backward(dx, add, da, x, g.Block.stats(g.stats, i), sum, mem)
+	simd.ChannelSums(g.dyBySum[i*g.d.cout:][:g.d.cout], imageOf(g.dy, i))
 }
 
 // shortcut adds the shortcut's weight gradients and packs its weights for shortcutInput.
 func (g *blockGrad) shortcut(packs *Packs) {
-	w := g.Shortcut.W
-	if w.Empty() {
+	c := g.Shortcut
+	if c.W.Empty() {
 		return
 	}
-	LinearGrad(Tensor{}, false, g.dst.ShortcutW, g.dst.ShortcutB, g.s.x, w, g.Shortcut.S, nil)
-	if !g.dst.X.Empty() {
-		in, out := w.Dims2()
-		g.short = packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
+	in, out := c.W.Dims2()
+	ca := g.s.x.Shape[3]
+	LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, 0, ca), g.dst.ShortcutB, g.s.x, rowsOf(c.W, 0, ca), c.S, nil)
+	if ca < in {
+		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, ca, in), Tensor{}, g.Join, rowsOf(c.W, ca, in), c.S, nil)
+	}
+	if !g.dst.X.Empty() || !g.dst.Join.Empty() {
+		g.short = packs.packed(c.W, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, c.W.Data, in, out) })
 	}
 }
 
-// shortcutInput adds the shortcut's input gradient, if there is one, to dX for images n0…n1.
-func (g *blockGrad) shortcutInput(n0, n1 int) {
+// rowsOf returns rows r0…r1 of a matrix, which may be empty.
+func rowsOf(w Tensor, r0, r1 int) Tensor {
+	if w.Empty() {
+		return w
+	}
+	cols := w.Shape[1]
+	return From(w.Data[r0*cols:r1*cols], r1-r0, cols)
+}
+
+// shortcutInput adds the shortcut's input gradient, if there is one, to dx, which holds that of images n0…n1.
+func (g *blockGrad) shortcutInput(dx []float32, n0, n1 int) {
 	if g.short.data == nil {
 		return
 	}
 	in, out := g.Shortcut.W.Dims2()
 	pixels := g.d.h * g.d.w
-	addRows(g.dst.X.Data[n0*pixels*in:], g.Shortcut.S.Data[n0*pixels*out:], g.short.data, (n1-n0)*pixels, out, in, nil, true)
+	addRows(dx, g.Shortcut.S.Data[n0*pixels*out:], g.short.data, (n1-n0)*pixels, out, out, in, nil, true)
 }

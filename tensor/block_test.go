@@ -129,3 +129,62 @@ func TestNormSiLUConvBordersWithZeros(t *testing.T) {
 		near(t, m.name, y, []float64{160, 240, 160, 240, 360, 240, 160, 240, 160}, 1, 360*unitTolerance)
 	}
 }
+
+// A joined input is its concatenation, to the bit: in statistics, results and gradients, overwritten and added to.
+func TestJoinIsConcat(t *testing.T) {
+	for _, s := range []struct {
+		blockSize
+		first int // channels of x
+	}{
+		{blockSize{2, 5, 3, 6, 5, 3}, 1}, {blockSize{1, 8, 8, 96, 64, 8}, 64}, {blockSize{17, 4, 4, 70, 33, 7}, 37}, {blockSize{3, 9, 7, 64, 32, 4}, 40},
+	} {
+		b, whole, dy := s.random()
+		b.Shortcut.W, b.Shortcut.B = random(9, s.cin, 3), random(10, 3)
+		ds := random(11, s.n, s.h, s.w, 3)
+		x, join := undefined(s.n, s.h, s.w, s.first), undefined(s.n, s.h, s.w, s.cin-s.first)
+		tensor.ConcatGrad(x, false, join, false, whole, s.first)
+		for _, m := range methods {
+			b.Method = m.method
+			run := func(x, join Tensor) (stats, y, shortcut Tensor, g tensor.BlockGrad) {
+				stats, y, shortcut = undefined(b.StatsShape(s.n)...), undefined(dy.Shape...), undefined(ds.Shape...)
+				b := b
+				b.Join, b.Shortcut.S = join, shortcut
+				tensor.NormSiLUConv(y, stats, x, b, nil)
+				b.Shortcut.S = ds
+				g = tensor.BlockGrad{
+					X: undefined(x.Shape...), Gamma: tensor.New(s.cin), Beta: tensor.New(s.cin), W: tensor.New(b.W.Shape...),
+					B: tensor.New(s.cout), PerImage: tensor.New(s.n, s.cout),
+					ShortcutW: tensor.New(s.cin, 3), ShortcutB: tensor.New(3),
+				}
+				if !join.Empty() {
+					g.Join = undefined(join.Shape...)
+				}
+				tensor.NormSiLUConvGrad(g, stats, x, dy, b, nil)
+				return stats, y, shortcut, g
+			}
+			stats, y, shortcut, g := run(whole, Tensor{})
+			stats2, y2, shortcut2, g2 := run(x, join)
+			dx := undefined(whole.Shape...)
+			tensor.Concat(dx, g2.X, g2.Join)
+			for _, pair := range []struct {
+				name      string
+				got, want Tensor
+			}{
+				{"stats", stats2, stats}, {"y", y2, y}, {"shortcut", shortcut2, shortcut}, {"dx", dx, g.X},
+				{"dgamma", g2.Gamma, g.Gamma}, {"dbeta", g2.Beta, g.Beta}, {"dw", g2.W, g.W}, {"db", g2.B, g.B},
+				{"dPerImage", g2.PerImage, g.PerImage}, {"dShortcutW", g2.ShortcutW, g.ShortcutW}, {"dShortcutB", g2.ShortcutB, g.ShortcutB},
+			} {
+				identical(t, fmt.Sprintf("%+v, %s: %s", s, m.name, pair.name), pair.got.Data, pair.want.Data)
+			}
+			b := b
+			b.Join, b.Shortcut.S = join, ds
+			only := tensor.BlockGrad{Join: g2.Join.Clone(), AddJoin: true}
+			tensor.NormSiLUConvGrad(only, stats, x, dy, b, nil)
+			for i, v := range g2.Join.Data {
+				if only.Join.Data[i] != v+v {
+					t.Fatalf("%+v, %s: gradient of Join, added to, at %d: got %v, want %v", s, m.name, i, only.Join.Data[i], v+v)
+				}
+			}
+		}
+	}
+}

@@ -45,38 +45,46 @@ var concats frames[concat]
 func (c *concat) join(i int, _ *par.Scratch) {
 	last := len(c.y.Shape) - 1
 	ca, cb := c.a.Shape[last], c.b.Shape[last]
-	pixels := perImage(c.y) / max(1, ca+cb)
-	for p := i * pixels; p < (i+1)*pixels; p++ {
-		dst := c.y.Data[p*(ca+cb):][:ca+cb]
-		copy(dst[:ca], c.a.Data[p*ca:])
-		copy(dst[ca:], c.b.Data[p*cb:])
+	size := perImage(c.y)
+	p := i * (size / max(1, ca+cb))
+	joinPixels(c.y.Data[i*size:][:size], c.a.Data[p*ca:], c.b.Data[p*cb:], ca, cb)
+}
+
+// joinPixels writes pixels of a and b, ca and cb channels, joined, until dst is full.
+func joinPixels(dst, a, b []float32, ca, cb int) {
+	for c := ca + cb; len(dst) > 0; dst, a, b = dst[c:], a[ca:], b[cb:] {
+		copy(dst[:ca], a)
+		copy(dst[ca:c], b)
 	}
 }
 
 // split computes row i of the parts that are wanted.
 func (c *concat) split(i int, _ *par.Scratch) {
-	takeChannels(c.a, c.addA, c.y, i, true)
-	takeChannels(c.b, c.addB, c.y, i, false)
+	size, all := perImage(c.y), c.y.Shape[len(c.y.Shape)-1]
+	c.splitImage(c.y.Data[i*size:][:size], i, all)
 }
 
-// takeChannels computes row i of dx (+)= the first or last channels of dy.
-func takeChannels(dx Tensor, add bool, dy Tensor, i int, first bool) {
+// splitImage is split for a row y that lies elsewhere, of the given number of channels.
+func (c *concat) splitImage(y []float32, i, channels int) {
+	takeChannels(c.a, c.addA, y, i, channels, true)
+	takeChannels(c.b, c.addB, y, i, channels, false)
+}
+
+// takeChannels computes row i of dx (+)= the first or last of dy's c channels.
+func takeChannels(dx Tensor, add bool, dy []float32, i, c int, first bool) {
 	if dx.Empty() {
 		return
 	}
-	last := len(dx.Shape) - 1
-	c, cx := dy.Shape[last], dx.Shape[last]
-	from := c - cx
-	if first {
-		from = 0
+	cx := dx.Shape[len(dx.Shape)-1]
+	if !first {
+		dy = dy[min(c-cx, len(dy)):]
 	}
-	pixels := perImage(dx) / max(1, cx)
-	for p := i * pixels; p < (i+1)*pixels; p++ {
-		dst, src := dx.Data[p*cx:][:cx], dy.Data[p*c+from:][:cx]
+	size := perImage(dx)
+	for dst := dx.Data[i*size:][:size]; len(dst) > 0; dst, dy = dst[cx:], dy[min(c, len(dy)):] {
 		if add {
-			simd.Axpy(dst, 1, src)
+			simd.Axpy(dst[:cx], 1, dy[:cx])
 		} else {
-			copy(dst, src)
+			copy(dst[:cx], dy)
 		}
 	}
 }

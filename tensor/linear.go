@@ -135,15 +135,15 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 	g.Run()
 }
 
-// addRows is rowsTimes for one worker.
-func addRows(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
+// addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them.
+func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool) {
 	if b != nil {
 		simd.FillRows(y[:rows*out], b)
 	}
 	g := simd.Gemm{
 		M: rows, N: out, K: in,
 		A: x, ARow: in, AK: 1, AOff: zeroOffset,
-		B: wp, BRow: panelWidth, BPanel: panelWidth * in, BOff: zeroOffset,
+		B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: zeroOffset,
 		C: y, CRow: out, Add: add || b != nil,
 	}
 	g.Run()

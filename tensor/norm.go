@@ -73,7 +73,7 @@ var normCalls frames[normCall]
 func (g *normCall) forward(i int, mem *par.Scratch) {
 	size := perImage(g.x)
 	x, st := g.x.Data[i*size:][:size], g.Norm.stats(g.stats, i)
-	g.measure(st, x, mem)
+	g.measure(st, x, nil, mem)
 	scale, shift := g.affine(st, mem)
 	simd.Norm(g.y.Data[i*size:][:size], x, scale, shift)
 }
@@ -85,7 +85,7 @@ func (g *normCall) backward(i int, mem *par.Scratch) {
 	clear(s.du)
 	clear(s.dux)
 	simd.NormGrad(s.du, s.dux, x, dy)
-	g.Norm.backward(g.dx, g.add, i, dy, x, g.Norm.stats(g.stats, i), s, mem)
+	g.Norm.backward(imageOf(g.dx, i), g.add, dy, x, g.Norm.stats(g.stats, i), s, mem)
 }
 
 // stats returns image i's part of stats: mean and 1/√(var+Eps) of each group in turn.
@@ -94,14 +94,19 @@ func (m Norm) stats(stats Tensor, i int) []float32 {
 }
 
 // measure computes the statistics of one image in two passes, mean before variance, so that a large mean costs no
-// precision: sums per channel in float32, over channels in float64.
-func (m Norm) measure(st, x []float32, mem *par.Scratch) {
+// precision: sums per channel in float32, over channels in float64. Its last channels may lie elsewhere, in join.
+func (m Norm) measure(st, x, join []float32, mem *par.Scratch) {
 	c := len(m.Gamma.Data)
 	sum, mean := mem.Floats(c), mem.Floats(c)
-	width, count := c/m.Groups, float64(len(x)/c*(c/m.Groups))
+	pixels := (len(x) + len(join)) / c
+	ca := len(x) / max(1, pixels)
+	width, count := c/m.Groups, float64(pixels*(c/m.Groups))
 
 	clear(sum)
-	simd.ChannelSums(sum, x)
+	simd.ChannelSums(sum[:ca], x)
+	if join != nil {
+		simd.ChannelSums(sum[ca:], join)
+	}
 	for g := range m.Groups {
 		mu := groupSum(sum, g, width) / count
 		st[2*g] = float32(mu)
@@ -110,7 +115,10 @@ func (m Norm) measure(st, x []float32, mem *par.Scratch) {
 		}
 	}
 	clear(sum)
-	simd.ChannelSquares(sum, x, mean)
+	simd.ChannelSquares(sum[:ca], x, mean[:ca])
+	if join != nil {
+		simd.ChannelSquares(sum[ca:], join, mean[ca:])
+	}
 	for g := range m.Groups {
 		st[2*g+1] = float32(1 / math.Sqrt(groupSum(sum, g, width)/count+m.Eps))
 	}
@@ -143,9 +151,9 @@ type channelSums struct{ du, dux []float32 }
 //
 //	dx = r·(du·γ − mean(du·γ) − x̂·mean(du·γ·x̂))
 //
-// which is a·du + b·x + c with a, b and c per channel.
-func (m Norm) backward(dx Tensor, add bool, i int, du, x, st []float32, s channelSums, mem *par.Scratch) {
-	if dx.Empty() {
+// which is a·du + b·x + c with a, b and c per channel. dx may be nil, or du.
+func (m Norm) backward(dx []float32, add bool, du, x, st []float32, s channelSums, mem *par.Scratch) {
+	if dx == nil {
 		return
 	}
 	c := len(m.Gamma.Data)
@@ -166,7 +174,7 @@ func (m Norm) backward(dx Tensor, add bool, i int, du, x, st []float32, s channe
 			ka[j], kb[j], kc[j] = m.Gamma.Data[j]*st[2*g+1], float32(b), float32(shift)
 		}
 	}
-	simd.Affine3(dx.Data[i*len(x):][:len(x)], du, x, ka, kb, kc, add)
+	simd.Affine3(dx, du, x, ka, kb, kc, add)
 }
 
 // paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums holds each image's channelSums.

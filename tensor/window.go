@@ -33,8 +33,9 @@ func (v Window) Out(h, w, kh, kw int) (oh, ow int) {
 // source is what a convolution reads: images x [N H W C], as they are, enlarged, or normalised and activated on the way.
 type source struct {
 	x     Tensor
-	up    bool // enlarged two times by repeating pixels
-	act   bool // SiLU of the norm instead of x itself
+	join  Tensor // [N H W Cj] or empty: the images read are [x join], joined in channels as they are
+	up    bool   // enlarged two times by repeating pixels
+	act   bool   // SiLU of the norm instead of x itself
 	scale []float32
 	shift []float32 // the norm of x, per image and channel [N C]
 
@@ -47,9 +48,27 @@ type source struct {
 func (s *source) dims() (n, h, w, c int) {
 	n, h, w, c = s.x.Dims4()
 	if s.up {
-		return n, 2 * h, 2 * w, c
+		h, w = 2*h, 2*w
+	}
+	if !s.join.Empty() {
+		c += s.join.Shape[3]
 	}
 	return n, h, w, c
+}
+
+// joined writes pixels p0… of all images, counted end to end, joined, until dst is full.
+func (s *source) joined(dst []float32, p0 int) {
+	ca, cb := s.x.Shape[3], s.join.Shape[3]
+	joinPixels(dst, s.x.Data[p0*ca:], s.join.Data[p0*cb:], ca, cb)
+}
+
+// norm returns the norm of image n, nothing if there is none.
+func (s *source) norm(n int) (scale, shift []float32) {
+	if !s.act {
+		return nil, nil
+	}
+	_, _, _, c := s.dims()
+	return s.scale[n*c:][:c], s.shift[n*c:][:c]
 }
 
 // begin and end surround the work of one piece on the whole of images n0…n1.
@@ -85,6 +104,7 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 	_, h, w, c := s.dims()
 	size := perImage(s.x)
 	image := s.x.Data[n*size:][:size]
+	scale, shift := s.norm(n)
 	for y := y0; y < y1; y++ {
 		dst := p[(y-y0)*pRow:][:pRow]
 		if r := y - top; r < 0 || r >= h {
@@ -97,8 +117,13 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 		switch at := (y - top) * w * c; {
 		case s.up:
 			enlargeRow(inside, image[(y-top)/2*(w/2*c):][:w/2*c], c)
+		case !s.join.Empty():
+			s.joined(inside, (n*h+y-top)*w)
+			if s.act {
+				simd.NormSiLU(inside, inside, scale, shift)
+			}
 		case s.act:
-			simd.NormSiLU(inside, image[at:][:w*c], s.scale[n*c:][:c], s.shift[n*c:][:c])
+			simd.NormSiLU(inside, image[at:][:w*c], scale, shift)
 		default:
 			copy(inside, image[at:])
 		}
@@ -107,7 +132,7 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 
 // padded returns the images n0…n1 of s bordered by zeros, in memory of tensor.work: rows and cols count the border.
 func (s *source) padded(n0, n1, top, left, rows, cols int) []float32 {
-	c := s.x.Shape[3]
+	_, _, _, c := s.dims()
 	p := takeWork((n1 - n0) * rows * cols * c)
 	par.For(n1-n0, func(i int, _ *par.Scratch) {
 		s.fill(p[i*rows*cols*c:], cols*c, n0+i, 0, rows, top, left)
@@ -128,6 +153,11 @@ type convDims struct {
 // dims checks the shapes of a convolution and returns its sizes. y may be of any image count n; its images must fit.
 func (v Window) dims(op string, y, x, w Tensor) convDims {
 	n, h, wd, c := x.Dims4()
+	return v.sizes(op, y, w, n, h, wd, c)
+}
+
+// sizes is dims for images of the given dimensions.
+func (v Window) sizes(op string, y, w Tensor, n, h, wd, c int) convDims {
 	if len(w.Shape) != 4 || w.Shape[2] != c {
 		panic(fmt.Sprintf("tensor: %s: got weights %v, want [KH KW Cin Cout] with Cin %d", op, w.Shape, c))
 	}

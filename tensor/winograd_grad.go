@@ -17,15 +17,16 @@ const transformed = 2 << 20
 // addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes what else has to be done for every
 // image: also, which may be nil, is called once for each group of images, while these are in the cache.
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
-	n, h, w, cout := dy.Dims4()
-	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, s.x.Shape[3], cout), dw: dw, s: s, dy: dy, also: also})
+	n, h, w, cin := s.dims()
+	cout := dy.Shape[3]
+	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, cin, cout), dw: dw, s: s, dy: dy, also: also})
 	defer tiledGrads.give(c)
 	chunks := (n + GradChunk - 1) / GradChunk
 	if dw.Empty() {
 		chunks = 0
 	}
 	// Either way the bits are the same, so the choice may depend on the machine.
-	if f.positions*c.cin*cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
+	if f.positions*cin*cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
 		c.byChunk(chunks)
 		return
 	}

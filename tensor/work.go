@@ -152,6 +152,15 @@ func checkOptional(op string, x Tensor, want ...int) {
 	}
 }
 
+// imageOf returns image i of x, nil if x is empty.
+func imageOf(x Tensor, i int) []float32 {
+	if x.Empty() {
+		return nil
+	}
+	size := perImage(x)
+	return x.Data[i*size:][:size]
+}
+
 // perImage returns the number of elements in one image of x, whose first dimension counts images.
 func perImage(x Tensor) int {
 	if len(x.Shape) == 0 || x.Shape[0] == 0 {
