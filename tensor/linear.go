@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"runtime"
 
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
@@ -158,13 +159,14 @@ const GradChunk = 16
 // fresh) must compute rows r0…r1 of the sum over images n0…n1 into dst, as one chain of additions per element in order
 // of the images: starting from zero if fresh, else from what dst holds.
 //
-// Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows.
+// Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
+// all processors busy, as every block reads all of dy.
 func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, fresh bool)) {
 	chunks := (n + GradChunk - 1) / GradChunk
 	c := chunkSums.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
 	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
 	if chunks < partialChunks {
-		c.blocks = min((rows+15)/16, 16)
+		c.blocks = min((rows+15)/16, (4*runtime.GOMAXPROCS(0)+chunks-1)/chunks)
 	}
 	for ; c.first < chunks; c.first += partialChunks {
 		count := min(partialChunks, chunks-c.first)
