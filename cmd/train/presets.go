@@ -20,8 +20,8 @@ var presets = map[string]settings{
 		Channels: ints{32, 64}, Layers: 2, Attention: bools{false, true}, Groups: 8,
 		Steps: 2500, Batch: 128, LR: 2e-3, Warmup: 100, EMA: floats{0.998}, SaveEvery: 500, SampleEvery: 500,
 	},
-	// Made for three minutes on two processors. In that time many steps of few images bring the loss further than few steps
-	// of many do.
+	// Made for three minutes on two processors. A third level of 128 channels had the same loss step for step and took 1.5
+	// times as long; batches of 64 had a higher one, image for image; a learning rate of 2e-3 the same in the end.
 	"mnist": {
 		Data: "mnist", Side: 28, Colours: 1,
 		Channels: ints{32, 64, 64}, Layers: 1, Attention: bools{false, false, true}, Groups: 8,
