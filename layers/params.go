@@ -62,7 +62,7 @@ func (p *Params) New(name string, l Layout, init Init, shape ...int) *autograd.V
 		panic(fmt.Sprintf("layers: Params.New: got name %q, want a new one, before Pack", name))
 	}
 	p.names[name] = true
-	v := autograd.Param(tensor.New(shape...), tensor.New(shape...))
+	v := autograd.Const(tensor.New(shape...)) // until Pack gives it a gradient
 	s := rng.New(p.seed, rng.Init, uint64(len(p.list)), 0)
 	init(v.Tensor, &s)
 	p.list = append(p.list, Param{name, v, l})
@@ -96,7 +96,8 @@ func (p *Params) Pack() {
 	for _, v := range p.list {
 		n := len(v.Data)
 		copy(p.values[at:], v.Data)
-		v.Var.Data, v.Grad.Data = p.values[at:at+n:at+n], p.grads[at:at+n:at+n]
+		v.Var.Data = p.values[at : at+n : at+n]
+		v.Var.Grad = tensor.Tensor{Data: p.grads[at : at+n : at+n], Shape: v.Shape}
 		at += padded(n)
 	}
 }

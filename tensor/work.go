@@ -17,19 +17,25 @@ func spans(n int, f func(lo, hi int)) {
 	par.For((n+span-1)/span, func(i int, _ *par.Scratch) { f(i*span, min((i+1)*span, n)) })
 }
 
-// work is memory that an operation needs across its parallel pieces: free lists by exact length, like a tape's.
+// work is memory that an operation needs across its parallel pieces. Many sizes take turns, so a request is served by
+// the smallest idle slice that holds it, unless that is much too large.
 var work struct {
 	sync.Mutex
-	free map[int][][]float32
+	idle [][]float32 // by length, shortest first
 }
+
+// slack is how many times as long as asked for a slice may be.
+const slack = 4
 
 // takeWork returns n floats with undefined contents; giveWork takes them back.
 func takeWork(n int) []float32 {
 	work.Lock()
 	defer work.Unlock()
+	i, _ := slices.BinarySearchFunc(work.idle, n, func(x []float32, n int) int { return len(x) - n })
 	var x []float32
-	if list := work.free[n]; len(list) > 0 {
-		x, work.free[n] = list[len(list)-1], list[:len(list)-1]
+	if i < len(work.idle) && len(work.idle[i]) <= slack*n {
+		x = work.idle[i][:n]
+		work.idle = slices.Delete(work.idle, i, i+1)
 	} else {
 		x = make([]float32, n)
 	}
@@ -38,12 +44,11 @@ func takeWork(n int) []float32 {
 }
 
 func giveWork(x []float32) {
+	x = x[:cap(x)]
 	work.Lock()
 	defer work.Unlock()
-	if work.free == nil {
-		work.free = map[int][][]float32{}
-	}
-	work.free[len(x)] = append(work.free[len(x)], x)
+	i, _ := slices.BinarySearchFunc(work.idle, len(x), func(x []float32, n int) int { return len(x) - n })
+	work.idle = slices.Insert(work.idle, i, x)
 }
 
 // frames keeps the descriptions of calls for use again. Work that is handed to other goroutines outlives, for all the
