@@ -48,7 +48,7 @@ func TestGODEBUG(t *testing.T) {
 		return
 	}
 	type choice struct{ setting, want string }
-	choices := []choice{{"", Implementation()}}
+	choices := []choice{{os.Getenv("GODEBUG"), Implementation()}}
 	switch {
 	case useAVX512:
 		choices = append(choices, choice{"cpu.avx512f=off", "avx2"})
