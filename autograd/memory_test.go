@@ -26,6 +26,9 @@ func mnist(t *testing.T, n int) (net *layers.UNet, x, target *autograd.Var, time
 // A step after the first takes no memory for tensors. What it takes are the tape's closures and shapes, and the closures
 // of the few parallel loops that an operation's forward and backward pass are.
 func TestTrainingStepAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("under the race detector pools forget what they hold, on purpose")
+	}
 	const perOperation = 512 // bytes
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	net, x, target, times := mnist(t, 4)
