@@ -176,11 +176,10 @@ var blockGrads frames[blockGrad]
 
 // prepare makes image i's norm a scale and a shift again, and clears its sums.
 func (g *blockGrad) prepare(i int, _ *par.Scratch) {
-	cin, cout := g.d.cin, g.d.cout
+	cin := g.d.cin
 	scale, shift := g.s.norm(i)
 	g.affineInto(scale, shift, g.Block.stats(g.stats, i))
 	clear(g.sums[2*i*cin:][:2*cin])
-	clear(g.dyBySum[i*cout:][:cout])
 }
 
 // channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images, in order.
@@ -188,8 +187,8 @@ func (g *blockGrad) channelGrads() {
 	if !g.dst.PerImage.Empty() {
 		simd.Axpy(g.dst.PerImage.Data, 1, g.dyBySum)
 	}
-	for i := 0; i < g.d.n && !g.dst.B.Empty(); i++ {
-		simd.Axpy(g.dst.B.Data, 1, g.dyBySum[i*g.d.cout:][:g.d.cout])
+	if !g.dst.B.Empty() {
+		addImageSums(g.dst.B.Data, g.dyBySum)
 	}
 }
 
@@ -199,7 +198,7 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	g.t = f.tiling(g.d.n, g.d.h, g.d.w, g.d.cout, g.d.cin)
 	g.u = f.packedGrad(g.W, packs)
 	g.shortcut(packs)
-	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.back)
+	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.dyBySum, g.back)
 	g.short.done()
 	g.u.done()
 }
@@ -216,6 +215,7 @@ func (g *blockGrad) back(n0, n1 int, mem *par.Scratch) {
 
 // direct is winograd for the direct form: the gradient of the activation goes through memory.
 func (g *blockGrad) direct(packs *Packs) {
+	imageSums(g.dyBySum, g.dy)
 	if !g.dst.W.Empty() {
 		g.d.directWeightGrad(g.dst.W, &g.s, g.dy)
 	}
@@ -267,7 +267,6 @@ func (g *blockGrad) image(dx []float32, add bool, da, x []float32, i int, mem *p
 	scale, shift := g.s.norm(i)
 	simd.NormSiLUGrad(da, x, da, scale, shift, sum.du, sum.dux)
 	g.backward(dx, add, da, x, g.Block.stats(g.stats, i), sum, mem)
-	simd.ChannelSums(g.dyBySum[i*g.d.cout:][:g.d.cout], imageOf(g.dy, i))
 }
 
 // shortcut adds the shortcut's weight gradients and packs its weights for shortcutInput.

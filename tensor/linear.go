@@ -223,31 +223,42 @@ func (c *partialSum) add(i int, _ *par.Scratch) {
 	}
 }
 
-// addColumnSums adds the sum of dy's rows to db, summing image by image and adding these in order. dy [N … Out].
+// addColumnSums adds the sum of dy's rows to db, image by image. dy [N … Out].
 func addColumnSums(db []float32, dy Tensor) {
-	c := columnSums.take(columnSum{dy: dy, part: takeWork(dy.Shape[0] * len(db))})
-	par.For((dy.Shape[0]+GradChunk-1)/GradChunk, c.chunk)
-	for i := range dy.Shape[0] {
-		simd.Axpy(db, 1, c.part[i*len(db):][:len(db)])
+	sums := takeWork(dy.Shape[0] * len(db))
+	imageSums(sums, dy)
+	addImageSums(db, sums)
+	giveWork(sums)
+}
+
+// addImageSums adds the rows of sums to db in order.
+func addImageSums(db, sums []float32) {
+	for ; len(sums) > 0; sums = sums[len(db):] {
+		simd.Axpy(db, 1, sums[:len(db)])
 	}
-	giveWork(c.part)
-	columnSums.give(c)
 }
 
-// columnSum is one call of addColumnSums.
-type columnSum struct {
+// imageSums sets each row of sums [N Out] to the sum of an image's rows. dy [N … Out].
+func imageSums(sums []float32, dy Tensor) {
+	c := rowSums.take(rowSum{dy, sums})
+	par.For((dy.Shape[0]+GradChunk-1)/GradChunk, c.chunk)
+	rowSums.give(c)
+}
+
+// rowSum is one call of imageSums.
+type rowSum struct {
 	dy   Tensor
-	part []float32 // [N Out], each image's sum
+	sums []float32
 }
 
-var columnSums frames[columnSum]
+var rowSums frames[rowSum]
 
-func (c *columnSum) chunk(k int, _ *par.Scratch) {
-	n, size := c.dy.Shape[0], perImage(c.dy)
-	out := len(c.part) / n
+func (c *rowSum) chunk(k int, _ *par.Scratch) {
+	n := c.dy.Shape[0]
+	out := len(c.sums) / n
 	for i := k * GradChunk; i < min((k+1)*GradChunk, n); i++ {
-		sum := c.part[i*out:][:out]
+		sum := c.sums[i*out:][:out]
 		clear(sum)
-		simd.ChannelSums(sum, c.dy.Data[i*size:][:size])
+		simd.ChannelSums(sum, imageOf(c.dy, i))
 	}
 }

@@ -66,12 +66,12 @@ func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *P
 	checkOptional("UpConvGrad: dx", dx, x.Shape...)
 	checkOptional("UpConvGrad: dw", dw, w.Shape...)
 	checkOptional("UpConvGrad: db", db, d.cout)
+	if f := d.winograd(m); f != nil {
+		d.winogradGrad(f, dx, add, dw, db, x, w, dy, packs)
+		return
+	}
 	if !db.Empty() {
 		addColumnSums(db.Data, dy)
-	}
-	if f := d.winograd(m); f != nil {
-		d.winogradGrad(f, dx, add, dw, x, w, dy, packs)
-		return
 	}
 	if !dx.Empty() {
 		d.inputGrad(dx, add, w, dy, packs)
@@ -92,15 +92,20 @@ func (d upConv) winograd(m Method) *winograd {
 	return f
 }
 
-// winogradGrad adds the gradients of w and x; the enlarged image's own exists for a group of images at a time.
-func (d upConv) winogradGrad(f *winograd, dx Tensor, add bool, dw, x, w, dy Tensor, packs *Packs) {
+// winogradGrad adds the gradients of w, b and x; the enlarged image's own exists for a group of images at a time.
+func (d upConv) winogradGrad(f *winograd, dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	g := upGrads.take(upGrad{t: f.tiling(d.n, 2*d.h, 2*d.w, d.cout, d.cin), dx: dx, add: add, dy: source{x: dy}})
 	var back func(n0, n1 int, mem *par.Scratch)
 	if !dx.Empty() {
 		g.u = f.packedGrad(w, packs)
 		back = g.back
 	}
-	f.addWeightGrad(dw, &source{x: x, up: true}, dy, back)
+	sums := takeWork(d.n * d.cout)
+	f.addWeightGrad(dw, &source{x: x, up: true}, dy, sums, back)
+	if !db.Empty() {
+		addImageSums(db.Data, sums)
+	}
+	giveWork(sums)
 	g.u.done()
 	upGrads.give(g)
 }

@@ -14,16 +14,20 @@ import (
 // transformed is how much memory the transformed tiles of one step may take, in floats: a part of the L3 cache.
 const transformed = 2 << 20
 
-// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes what else has to be done for every
-// image: also, which may be nil, is called once for each group of images, while these are in the cache.
-func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, also func(n0, n1 int, mem *par.Scratch)) {
+// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes what else has to
+// be done for every image while it is in the cache: sums [N Cout], which may be nil, is set to the sums of dy over
+// pixels, and also, which may be nil, is called once for each group of images.
+func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cin := s.dims()
 	cout := dy.Shape[3]
-	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, cin, cout), dw: dw, s: s, dy: dy, also: also})
+	c := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, cin, cout), dw: dw, s: s, dy: dy, sums: sums, also: also})
 	defer tiledGrads.give(c)
 	chunks := (n + GradChunk - 1) / GradChunk
 	if dw.Empty() {
 		chunks = 0
+		if sums != nil {
+			par.For(n, c.sumImage)
+		}
 	}
 	// Either way the bits are the same, so the choice may depend on the machine.
 	if f.positions*cin*cout <= smallGrad && chunks >= runtime.GOMAXPROCS(0) {
@@ -44,6 +48,7 @@ type tiledGrad struct {
 	dw   Tensor
 	s    *source
 	dy   Tensor
+	sums []float32
 	also func(n0, n1 int, mem *par.Scratch)
 
 	// Of byChunk:
@@ -109,7 +114,7 @@ func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch
 				t.s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
 				at := i * count * t.tw
 				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], dPos, t.dy, n+i, r, count)
+				t.transformGradOutput(d[at*t.mTile:], dPos, n+i, r, count)
 			}
 			for pos := range t.positions {
 				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh)
@@ -139,7 +144,7 @@ func (t *tiledGrad) byPosition(n0, n1 int) {
 		t.n1 = min(t.n0+images, n1)
 		for t.r0 = 0; t.r0 < t.th; t.r0 = t.r1 {
 			t.r1 = min(t.r0+rows, t.th)
-			par.For((t.n1-t.n0)*t.bands(), t.transformBand)
+			par.For(t.n1-t.n0, t.transformImage)
 			par.For(t.positions*t.rowBlocks(), t.productBlock)
 			t.fresh = false
 		}
@@ -150,22 +155,21 @@ func (t *tiledGrad) byPosition(n0, n1 int) {
 	giveWork(t.sum)
 }
 
-// transformBand transforms a few tile rows of one image and of its dy into V and D.
-func (t *tiledGrad) transformBand(i int, mem *par.Scratch) {
-	im, r := i/t.bands(), t.r0+i%t.bands()*bandTiles
-	count := min(bandTiles, t.r1-r)
+// transformImage transforms the tile rows at hand of one image and of its dy into V and D, a few at a time.
+func (t *tiledGrad) transformImage(i int, mem *par.Scratch) {
 	pRow := (t.side*t.tw + 2) * t.cin
-	image := mem.Floats((t.side*count + 2) * pRow)
-	t.s.fill(image, pRow, t.n0+im, t.side*r, t.side*(r+count)+2, 1, 1)
-	at := (im*(t.r1-t.r0) + r - t.r0) * t.tw
-	t.transformInput(t.v[at*t.vTile:], t.vPos, image, pRow, count)
-	t.transformGradOutput(t.d[at*t.mTile:], t.dPos, t.dy, t.n0+im, r, count)
+	image := mem.Floats((t.side*bandTiles + 2) * pRow)
+	for r := t.r0; r < t.r1; r += bandTiles {
+		count := min(bandTiles, t.r1-r)
+		t.s.fill(image, pRow, t.n0+i, t.side*r, t.side*(r+count)+2, 1, 1)
+		at := (i*(t.r1-t.r0) + r - t.r0) * t.tw
+		t.transformInput(t.v[at*t.vTile:], t.vPos, image, pRow, count)
+		t.transformGradOutput(t.d[at*t.mTile:], t.dPos, t.n0+i, r, count)
+	}
 }
 
-// bandTiles is the number of tile rows transformed in one piece, and bands the number of such pieces in an image.
+// bandTiles is the number of tile rows of an image that exist at a time, bordered.
 const bandTiles = 4
-
-func (t *tiledGrad) bands() int { return (t.r1 - t.r0 + bandTiles - 1) / bandTiles }
 
 // productBlock adds the products of a block of input channels at one position.
 func (t *tiledGrad) productBlock(i int, _ *par.Scratch) {
@@ -193,13 +197,36 @@ func (t tiling) gradProduct(sum, v, d []float32, pos, count, c0, c1 int, fresh b
 	g.Run()
 }
 
-// transformGradOutput transforms count tile rows of image n of dy, from tile row r on.
-func (t tiling) transformGradOutput(d []float32, dPos int, dy Tensor, n, r, count int) {
+// transformGradOutput transforms count tile rows of image n of dy, from tile row r on. Each is summed first: a read of
+// whole rows fetches them from memory faster than the transform, which takes a few pixels of several rows in turn.
+func (t *tiledGrad) transformGradOutput(d []float32, dPos, n, r, count int) {
 	row := t.w * t.cout
-	image := dy.Data[n*t.h*row:][:t.h*row]
+	image := imageOf(t.dy, n)
 	for k := range count {
 		y := t.side * (r + k)
-		t.gradOutput(d[k*t.tw*t.mTile:], dPos, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.w, t.cout)
+		rows := min(t.side, t.h-y)
+		t.sumRow(n, r+k)
+		t.gradOutput(d[k*t.tw*t.mTile:], dPos, t.mTile, image[y*row:], row, t.cout, rows, t.w, t.cout)
+	}
+}
+
+// sumRow adds tile row r of image n of dy to the image's sum.
+func (t *tiledGrad) sumRow(n, r int) {
+	if t.sums == nil {
+		return
+	}
+	sum, row := t.sums[n*t.cout:][:t.cout], t.side*t.w*t.cout
+	if r == 0 {
+		clear(sum)
+	}
+	image := imageOf(t.dy, n)
+	simd.ChannelSums(sum, image[r*row:min((r+1)*row, len(image))])
+}
+
+// sumImage sums image n of dy, where nothing is transformed.
+func (t *tiledGrad) sumImage(n int, _ *par.Scratch) {
+	for r := range t.th {
+		t.sumRow(n, r)
 	}
 }
 
