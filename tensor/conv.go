@@ -83,20 +83,18 @@ func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
 	return s
 }
 
-// begin writes what rows r0…r1 of image n start from and reports whether there is anything.
-func (e epilogue) begin(y []float32, at int, start []float32) bool {
-	switch {
-	case !e.residual.Empty():
-		copy(y, e.residual.Data[at:][:len(y)])
-		if start != nil {
-			simd.AddRows(y, start)
-		}
-	case start != nil:
-		simd.FillRows(y, start)
-	default:
-		return false
+// begin has the product of result rows of an image, from element at on, start from e.
+func (e epilogue) begin(g *simd.Gemm, at, n int, start []float32) {
+	if e.residual.Empty() {
+		g.Bias = start
+		return
 	}
-	return true
+	y := g.C[:n]
+	copy(y, e.residual.Data[at:])
+	if start != nil {
+		simd.AddRows(y, start)
+	}
+	g.Add = true
 }
 
 // bandRows is the number of result rows of an image of h rows that one piece of a convolution computes: all of them
@@ -137,13 +135,13 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 		start := e.start(n, d.cout, mem)
 		for r := r0; r < r1; r++ {
 			at := (n*d.oh + r) * d.outRow
-			c := y.Data[at:][:d.outRow]
 			g := simd.Gemm{
 				M: d.ow, N: d.cout, K: d.tapRow,
 				A: p[(r-r0)*d.Stride*pRow:], ARow: d.Stride * d.cin, AK: 1, AOff: aOff,
 				B: wp.data, BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
-				C: c, CRow: d.cout, Add: e.begin(c, at, start),
+				C: y.Data[at:], CRow: d.cout,
 			}
+			e.begin(&g, at, d.outRow, start)
 			g.Run()
 		}
 	})

@@ -124,28 +124,25 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 	r0, r1 := block*rowBlock, min((block+1)*rowBlock, c.rows)
 	p0, p1 := group*panels/c.groups, (group+1)*panels/c.groups
 	c0, c1 := p0*panelWidth, min(p1*panelWidth, c.out)
-	for r := r0; r < r1 && c.b != nil; r++ {
-		copy(c.y[r*c.out+c0:r*c.out+c1], c.b[c0:c1])
-	}
 	g := simd.Gemm{
 		M: r1 - r0, N: c1 - c0, K: c.in,
 		A: c.x[r0*c.in : r1*c.in], ARow: c.in, AK: 1, AOff: zeroOffset,
 		B: c.wp[p0*panelWidth*c.in:], BRow: panelWidth, BPanel: panelWidth * c.in, BOff: zeroOffset,
-		C: c.y[r0*c.out+c0:], CRow: c.out, Add: c.add || c.b != nil,
+		C: c.y[r0*c.out+c0:], CRow: c.out, Add: c.add,
+	}
+	if c.b != nil {
+		g.Bias = c.b[c0:c1]
 	}
 	g.Run()
 }
 
 // addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them.
 func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool) {
-	if b != nil {
-		simd.FillRows(y[:rows*out], b)
-	}
 	g := simd.Gemm{
 		M: rows, N: out, K: in,
 		A: x, ARow: in, AK: 1, AOff: zeroOffset,
 		B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: zeroOffset,
-		C: y, CRow: out, Add: add || b != nil,
+		C: y, CRow: out, Add: add, Bias: b,
 	}
 	g.Run()
 }

@@ -35,7 +35,6 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	pRow := (d.w + 2) * d.cin
 	band := bandRows(d.n, d.h)
 	bands := (d.h + band - 1) / band
-	e := epilogue{bias: b}
 	s := source{x: x}
 	aOff, bOff := []int{0, pRow}, []int{0, 2 * d.cin * panelWidth}
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
@@ -45,14 +44,13 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 		s.fill(p, pRow, n, r0, r1+2, 1, 1)
 		for r := r0; r < r1; r++ {
 			at := (n*d.h + r) * 4 * d.w * d.cout
-			add := e.begin(y.Data[at:][:4*d.w*d.cout], at, b.Data)
 			for phase := range 4 {
 				py, px := phase/2, phase%2
 				g := simd.Gemm{
 					M: d.w, N: d.cout, K: 2 * d.cin,
 					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: aOff,
 					B: wp.data[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: bOff,
-					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Add: add,
+					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Bias: b.Data,
 				}
 				g.Run()
 			}

@@ -12,12 +12,12 @@ import (
 
 // Gemm is a batch-reduce matrix product,
 //
-//	C = Σ_s A_s·B_s    or    C = C + Σ_s A_s·B_s
+//	C = Bias + Σ_s A_s·B_s    or    C = C + Σ_s A_s·B_s
 //
-// with C [M N], A_s [M K], B_s [K N], and s running over AOff and BOff. One
-// call is a whole convolution of an image row (the segments s are the taps,
-// each a shifted view of the image), a plain product (one segment), or a
-// weight gradient (ARow = 1 makes the channels rows; the segments are image
+// with C [M N], Bias [N] in every row, A_s [M K], B_s [K N], and s running over
+// AOff and BOff. One call is a whole convolution of an image row (the segments s
+// are the taps, each a shifted view of the image), a plain product (one segment),
+// or a weight gradient (ARow = 1 makes the channels rows; the segments are image
 // rows). The idea is LIBXSMM's and oneDNN's: Georganas et al. 2020,
 // "Harnessing Deep Learning via a Single Building Block", arXiv:1906.06440.
 //
@@ -30,10 +30,10 @@ import (
 // B is thus a row of panels of 32 columns. A row-major B of width w has BRow =
 // w and BPanel = 32; packed panels of K rows have BRow = 32 and BPanel = 32·K.
 //
-// Every element of C is one chain of multiply-adds over s and then k, whatever
-// the rows and columns around it, so its bits depend on neither M nor N. The
-// assembly fuses them, and is the same to the bit for all instruction sets; plain
-// Go rounds the products as well.
+// Every element of C is one chain of multiply-adds over s and then k, from Bias
+// or C on, whatever the rows and columns around it, so its bits depend on neither
+// M nor N. The assembly fuses them, and is the same to the bit for all
+// instruction sets; plain Go rounds the products as well.
 type Gemm struct {
 	M, N, K int
 
@@ -49,14 +49,15 @@ type Gemm struct {
 
 	C    []float32
 	CRow int
-	Add  bool // add to C instead of overwriting it
+	Add  bool      // add to C instead of overwriting it
+	Bias []float32 // [N] or empty; empty if Add
 }
 
 // panel is the number of columns that lie together in B.
 const panel = 32
 
 // Run computes the product. It panics unless all elements lie inside A, B and
-// C, strides are non-negative, the rows of C do not overlap (CRow ≥ N), and
+// C and Bias, strides are non-negative, the rows of C do not overlap (CRow ≥ N), and
 // AOff and BOff are of one length, at least 1. C must not share memory with A
 // or B. The assembly cannot be preempted, and a garbage collection waits for
 // it, so a call should stay below a millisecond or so: 10⁸ multiply-adds.
@@ -86,6 +87,9 @@ func (g *Gemm) check() {
 	}
 	if g.CRow < g.N && g.M > 1 {
 		panic(fmt.Sprintf("simd: Gemm: got CRow %d, want at least N = %d", g.CRow, g.N))
+	}
+	if len(g.Bias) > 0 && (g.Add || len(g.Bias) < g.N) {
+		panic(fmt.Sprintf("simd: Gemm: got a bias of length %d with N = %d, Add = %v, want N and not Add", len(g.Bias), g.N, g.Add))
 	}
 	checkSpan("C", len(g.C), 0, reach(g.M, g.CRow, g.N-1))
 	if g.K == 0 {

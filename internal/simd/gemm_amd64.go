@@ -20,8 +20,8 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	a := &g.A[i*g.ARow]
 	b := &g.B[j/panel*g.BPanel+j%panel]
 	if useAVX512 {
-		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.Add)
+		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add)
 	} else {
-		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.Add)
+		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add)
 	}
 }

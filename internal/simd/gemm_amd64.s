@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, add bool)
+// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512(SB), NOSPLIT, $0-129
+TEXT ·gemmAVX512(SB), NOSPLIT, $0-137
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x10, CX
@@ -89,8 +89,8 @@ AVX512_14x32:
 	MOVQ c+0(FP), R9
 
 AVX512_14x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_14x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_14x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -179,6 +179,40 @@ AVX512_14x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_14x32_start
+
+AVX512_14x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_14x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       AVX512_14x32_start
 
 AVX512_14x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -335,11 +369,16 @@ AVX512_14x32_k:
 	DECQ         DI
 	JNE          AVX512_14x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_14x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_14x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_14x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_14x32
 	VZEROUPPER
 	RET
 
@@ -349,8 +388,8 @@ AVX512_14x16:
 	MOVQ c+0(FP), R9
 
 AVX512_14x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_14x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_14x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -411,6 +450,26 @@ AVX512_14x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_14x16_start
+
+AVX512_14x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_14x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       AVX512_14x16_start
 
 AVX512_14x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -523,11 +582,16 @@ AVX512_14x16_k:
 	DECQ         DI
 	JNE          AVX512_14x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_14x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_14x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_14x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_14x16
 	VZEROUPPER
 	RET
 
@@ -537,8 +601,8 @@ AVX512_13x32:
 	MOVQ c+0(FP), R9
 
 AVX512_13x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_13x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_13x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -621,6 +685,38 @@ AVX512_13x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_13x32_start
+
+AVX512_13x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_13x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	JMP       AVX512_13x32_start
 
 AVX512_13x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -769,11 +865,16 @@ AVX512_13x32_k:
 	DECQ         DI
 	JNE          AVX512_13x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_13x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_13x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_13x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_13x32
 	VZEROUPPER
 	RET
 
@@ -783,8 +884,8 @@ AVX512_13x16:
 	MOVQ c+0(FP), R9
 
 AVX512_13x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_13x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_13x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -841,6 +942,25 @@ AVX512_13x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_13x16_start
+
+AVX512_13x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_13x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       AVX512_13x16_start
 
 AVX512_13x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -948,11 +1068,16 @@ AVX512_13x16_k:
 	DECQ         DI
 	JNE          AVX512_13x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_13x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_13x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_13x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_13x16
 	VZEROUPPER
 	RET
 
@@ -962,8 +1087,8 @@ AVX512_12x32:
 	MOVQ c+0(FP), R9
 
 AVX512_12x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_12x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_12x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1040,6 +1165,36 @@ AVX512_12x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_12x32_start
+
+AVX512_12x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_12x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       AVX512_12x32_start
 
 AVX512_12x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -1180,11 +1335,16 @@ AVX512_12x32_k:
 	DECQ         DI
 	JNE          AVX512_12x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_12x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_12x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_12x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_12x32
 	VZEROUPPER
 	RET
 
@@ -1194,8 +1354,8 @@ AVX512_12x16:
 	MOVQ c+0(FP), R9
 
 AVX512_12x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_12x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_12x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1248,6 +1408,24 @@ AVX512_12x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_12x16_start
+
+AVX512_12x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_12x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       AVX512_12x16_start
 
 AVX512_12x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -1350,11 +1528,16 @@ AVX512_12x16_k:
 	DECQ         DI
 	JNE          AVX512_12x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_12x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_12x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_12x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_12x16
 	VZEROUPPER
 	RET
 
@@ -1364,8 +1547,8 @@ AVX512_11x32:
 	MOVQ c+0(FP), R9
 
 AVX512_11x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_11x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_11x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1436,6 +1619,34 @@ AVX512_11x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_11x32_start
+
+AVX512_11x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_11x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	JMP       AVX512_11x32_start
 
 AVX512_11x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -1568,11 +1779,16 @@ AVX512_11x32_k:
 	DECQ         DI
 	JNE          AVX512_11x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_11x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_11x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_11x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_11x32
 	VZEROUPPER
 	RET
 
@@ -1582,8 +1798,8 @@ AVX512_11x16:
 	MOVQ c+0(FP), R9
 
 AVX512_11x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_11x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_11x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1632,6 +1848,23 @@ AVX512_11x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_11x16_start
+
+AVX512_11x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_11x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       AVX512_11x16_start
 
 AVX512_11x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -1729,11 +1962,16 @@ AVX512_11x16_k:
 	DECQ         DI
 	JNE          AVX512_11x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_11x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_11x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_11x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_11x16
 	VZEROUPPER
 	RET
 
@@ -1743,8 +1981,8 @@ AVX512_10x32:
 	MOVQ c+0(FP), R9
 
 AVX512_10x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_10x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_10x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1809,6 +2047,32 @@ AVX512_10x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_10x32_start
+
+AVX512_10x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_10x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       AVX512_10x32_start
 
 AVX512_10x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -1933,11 +2197,16 @@ AVX512_10x32_k:
 	DECQ         DI
 	JNE          AVX512_10x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_10x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_10x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_10x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_10x32
 	VZEROUPPER
 	RET
 
@@ -1947,8 +2216,8 @@ AVX512_10x16:
 	MOVQ c+0(FP), R9
 
 AVX512_10x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_10x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_10x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -1993,6 +2262,22 @@ AVX512_10x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_10x16_start
+
+AVX512_10x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_10x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       AVX512_10x16_start
 
 AVX512_10x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -2085,11 +2370,16 @@ AVX512_10x16_k:
 	DECQ         DI
 	JNE          AVX512_10x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_10x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_10x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_10x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_10x16
 	VZEROUPPER
 	RET
 
@@ -2099,8 +2389,8 @@ AVX512_9x32:
 	MOVQ c+0(FP), R9
 
 AVX512_9x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_9x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_9x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2159,6 +2449,30 @@ AVX512_9x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_9x32_start
+
+AVX512_9x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_9x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	JMP       AVX512_9x32_start
 
 AVX512_9x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -2275,11 +2589,16 @@ AVX512_9x32_k:
 	DECQ         DI
 	JNE          AVX512_9x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_9x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_9x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_9x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_9x32
 	VZEROUPPER
 	RET
 
@@ -2289,8 +2608,8 @@ AVX512_9x16:
 	MOVQ c+0(FP), R9
 
 AVX512_9x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_9x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_9x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2331,6 +2650,21 @@ AVX512_9x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_9x16_start
+
+AVX512_9x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_9x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       AVX512_9x16_start
 
 AVX512_9x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -2418,11 +2752,16 @@ AVX512_9x16_k:
 	DECQ         DI
 	JNE          AVX512_9x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_9x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_9x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_9x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_9x16
 	VZEROUPPER
 	RET
 
@@ -2432,8 +2771,8 @@ AVX512_8x32:
 	MOVQ c+0(FP), R9
 
 AVX512_8x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_8x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_8x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2486,6 +2825,28 @@ AVX512_8x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_8x32_start
+
+AVX512_8x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_8x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       AVX512_8x32_start
 
 AVX512_8x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -2594,11 +2955,16 @@ AVX512_8x32_k:
 	DECQ         DI
 	JNE          AVX512_8x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_8x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_8x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_8x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_8x32
 	VZEROUPPER
 	RET
 
@@ -2608,8 +2974,8 @@ AVX512_8x16:
 	MOVQ c+0(FP), R9
 
 AVX512_8x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_8x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_8x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2646,6 +3012,20 @@ AVX512_8x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_8x16_start
+
+AVX512_8x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_8x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       AVX512_8x16_start
 
 AVX512_8x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -2728,11 +3108,16 @@ AVX512_8x16_k:
 	DECQ         DI
 	JNE          AVX512_8x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_8x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_8x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_8x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_8x16
 	VZEROUPPER
 	RET
 
@@ -2742,8 +3127,8 @@ AVX512_7x32:
 	MOVQ c+0(FP), R9
 
 AVX512_7x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_7x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_7x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2790,6 +3175,26 @@ AVX512_7x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_7x32_start
+
+AVX512_7x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_7x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	JMP       AVX512_7x32_start
 
 AVX512_7x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -2887,11 +3292,16 @@ AVX512_7x32_k:
 	DECQ         DI
 	JNE          AVX512_7x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_7x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_7x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_7x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_7x32
 	VZEROUPPER
 	RET
 
@@ -2901,8 +3311,8 @@ AVX512_7x16:
 	MOVQ c+0(FP), R9
 
 AVX512_7x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_7x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_7x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -2935,6 +3345,19 @@ AVX512_7x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_7x16_start
+
+AVX512_7x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_7x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       AVX512_7x16_start
 
 AVX512_7x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -3009,11 +3432,16 @@ AVX512_7x16_k:
 	DECQ         DI
 	JNE          AVX512_7x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_7x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_7x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_7x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_7x16
 	VZEROUPPER
 	RET
 
@@ -3023,8 +3451,8 @@ AVX512_6x32:
 	MOVQ c+0(FP), R9
 
 AVX512_6x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_6x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_6x32_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -3065,6 +3493,24 @@ AVX512_6x32_tile:
 	PREFETCHT0 64(R11)
 	ADDQ       R10, R11
 	JMP        AVX512_6x32_start
+
+AVX512_6x32_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_6x32_zero
+	VMOVUPS   (R11), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(R11), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       AVX512_6x32_start
 
 AVX512_6x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -3154,11 +3600,16 @@ AVX512_6x32_k:
 	DECQ         DI
 	JNE          AVX512_6x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_6x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_6x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_6x32_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_6x32
 	VZEROUPPER
 	RET
 
@@ -3168,8 +3619,8 @@ AVX512_6x16:
 	MOVQ c+0(FP), R9
 
 AVX512_6x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_6x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_6x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -3198,6 +3649,18 @@ AVX512_6x16_tile:
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
 	JMP        AVX512_6x16_start
+
+AVX512_6x16_fresh:
+	MOVQ      bias+128(FP), R11
+	TESTQ     R11, R11
+	JEQ       AVX512_6x16_zero
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       AVX512_6x16_start
 
 AVX512_6x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -3267,11 +3730,16 @@ AVX512_6x16_k:
 	DECQ         DI
 	JNE          AVX512_6x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_6x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_6x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_6x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_6x16
 	VZEROUPPER
 	RET
 
@@ -3281,8 +3749,8 @@ AVX512_5x32:
 	MOVQ c+0(FP), R8
 
 AVX512_5x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_5x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_5x32_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -3317,6 +3785,22 @@ AVX512_5x32_tile:
 	PREFETCHT0 64(R10)
 	ADDQ       R9, R10
 	JMP        AVX512_5x32_start
+
+AVX512_5x32_fresh:
+	MOVQ      bias+128(FP), R10
+	TESTQ     R10, R10
+	JEQ       AVX512_5x32_zero
+	VMOVUPS   (R10), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	JMP       AVX512_5x32_start
 
 AVX512_5x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -3398,11 +3882,16 @@ AVX512_5x32_k:
 	DECQ         SI
 	JNE          AVX512_5x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_5x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_5x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_5x32_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_5x32
 	VZEROUPPER
 	RET
 
@@ -3412,8 +3901,8 @@ AVX512_5x16:
 	MOVQ c+0(FP), R8
 
 AVX512_5x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_5x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_5x16_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -3438,6 +3927,17 @@ AVX512_5x16_tile:
 	PREFETCHT0 (R10)
 	ADDQ       R9, R10
 	JMP        AVX512_5x16_start
+
+AVX512_5x16_fresh:
+	MOVQ      bias+128(FP), R10
+	TESTQ     R10, R10
+	JEQ       AVX512_5x16_zero
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       AVX512_5x16_start
 
 AVX512_5x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -3502,11 +4002,16 @@ AVX512_5x16_k:
 	DECQ         SI
 	JNE          AVX512_5x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_5x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_5x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_5x16_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_5x16
 	VZEROUPPER
 	RET
 
@@ -3516,8 +4021,8 @@ AVX512_4x32:
 	MOVQ c+0(FP), R8
 
 AVX512_4x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_4x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_4x32_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -3546,6 +4051,20 @@ AVX512_4x32_tile:
 	PREFETCHT0 64(R10)
 	ADDQ       R9, R10
 	JMP        AVX512_4x32_start
+
+AVX512_4x32_fresh:
+	MOVQ      bias+128(FP), R10
+	TESTQ     R10, R10
+	JEQ       AVX512_4x32_zero
+	VMOVUPS   (R10), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       AVX512_4x32_start
 
 AVX512_4x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -3619,11 +4138,16 @@ AVX512_4x32_k:
 	DECQ         SI
 	JNE          AVX512_4x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_4x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_4x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_4x32_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_4x32
 	VZEROUPPER
 	RET
 
@@ -3633,8 +4157,8 @@ AVX512_4x16:
 	MOVQ c+0(FP), R8
 
 AVX512_4x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_4x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_4x16_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -3655,6 +4179,16 @@ AVX512_4x16_tile:
 	PREFETCHT0 (R10)
 	ADDQ       R9, R10
 	JMP        AVX512_4x16_start
+
+AVX512_4x16_fresh:
+	MOVQ      bias+128(FP), R10
+	TESTQ     R10, R10
+	JEQ       AVX512_4x16_zero
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       AVX512_4x16_start
 
 AVX512_4x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -3714,11 +4248,16 @@ AVX512_4x16_k:
 	DECQ         SI
 	JNE          AVX512_4x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_4x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_4x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_4x16_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_4x16
 	VZEROUPPER
 	RET
 
@@ -3728,8 +4267,8 @@ AVX512_3x32:
 	MOVQ c+0(FP), DI
 
 AVX512_3x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_3x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_3x32_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -3752,6 +4291,18 @@ AVX512_3x32_tile:
 	PREFETCHT0 64(R9)
 	ADDQ       R8, R9
 	JMP        AVX512_3x32_start
+
+AVX512_3x32_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_3x32_zero
+	VMOVUPS   (R9), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	JMP       AVX512_3x32_start
 
 AVX512_3x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -3817,11 +4368,16 @@ AVX512_3x32_k:
 	DECQ         BX
 	JNE          AVX512_3x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_3x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_3x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_3x32_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_3x32
 	VZEROUPPER
 	RET
 
@@ -3831,8 +4387,8 @@ AVX512_3x16:
 	MOVQ c+0(FP), DI
 
 AVX512_3x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_3x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_3x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -3849,6 +4405,15 @@ AVX512_3x16_tile:
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
 	JMP        AVX512_3x16_start
+
+AVX512_3x16_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_3x16_zero
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       AVX512_3x16_start
 
 AVX512_3x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -3903,11 +4468,16 @@ AVX512_3x16_k:
 	DECQ         BX
 	JNE          AVX512_3x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_3x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_3x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_3x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_3x16
 	VZEROUPPER
 	RET
 
@@ -3917,8 +4487,8 @@ AVX512_2x32:
 	MOVQ c+0(FP), DI
 
 AVX512_2x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_2x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_2x32_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -3935,6 +4505,16 @@ AVX512_2x32_tile:
 	PREFETCHT0 64(R9)
 	ADDQ       R8, R9
 	JMP        AVX512_2x32_start
+
+AVX512_2x32_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_2x32_zero
+	VMOVUPS   (R9), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       AVX512_2x32_start
 
 AVX512_2x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -3992,11 +4572,16 @@ AVX512_2x32_k:
 	DECQ         BX
 	JNE          AVX512_2x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_2x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_2x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_2x32_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_2x32
 	VZEROUPPER
 	RET
 
@@ -4006,8 +4591,8 @@ AVX512_2x16:
 	MOVQ c+0(FP), DI
 
 AVX512_2x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_2x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_2x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -4020,6 +4605,14 @@ AVX512_2x16_tile:
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
 	JMP        AVX512_2x16_start
+
+AVX512_2x16_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_2x16_zero
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       AVX512_2x16_start
 
 AVX512_2x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -4069,11 +4662,16 @@ AVX512_2x16_k:
 	DECQ         BX
 	JNE          AVX512_2x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_2x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_2x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_2x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_2x16
 	VZEROUPPER
 	RET
 
@@ -4083,8 +4681,8 @@ AVX512_1x32:
 	MOVQ c+0(FP), DI
 
 AVX512_1x32_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_1x32_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_1x32_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -4095,6 +4693,14 @@ AVX512_1x32_tile:
 	PREFETCHT0 64(R9)
 	ADDQ       R8, R9
 	JMP        AVX512_1x32_start
+
+AVX512_1x32_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_1x32_zero
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	JMP       AVX512_1x32_start
 
 AVX512_1x32_zero:
 	VPXORD Z0, Z0, Z0
@@ -4144,11 +4750,16 @@ AVX512_1x32_k:
 	DECQ         BX
 	JNE          AVX512_1x32_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_1x32
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_1x32_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_1x32_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_1x32
 	VZEROUPPER
 	RET
 
@@ -4158,8 +4769,8 @@ AVX512_1x16:
 	MOVQ c+0(FP), DI
 
 AVX512_1x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX512_1x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX512_1x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -4168,6 +4779,13 @@ AVX512_1x16_tile:
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
 	JMP        AVX512_1x16_start
+
+AVX512_1x16_fresh:
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
+	JEQ       AVX512_1x16_zero
+	VMOVUPS.Z (R9), K1, Z0
+	JMP       AVX512_1x16_start
 
 AVX512_1x16_zero:
 	VPXORD Z0, Z0, Z0
@@ -4212,17 +4830,22 @@ AVX512_1x16_k:
 	DECQ         BX
 	JNE          AVX512_1x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX512_1x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX512_1x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX512_1x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX512_1x16
 	VZEROUPPER
 	RET
 
-// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, add bool)
+// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2(SB), NOSPLIT, $0-129
+TEXT ·gemmAVX2(SB), NOSPLIT, $0-137
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x08, CX
@@ -4288,8 +4911,8 @@ AVX2_6x16:
 	MOVQ c+0(FP), R9
 
 AVX2_6x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_6x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_6x16_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -4330,6 +4953,24 @@ AVX2_6x16_tile:
 	PREFETCHT0 32(R11)
 	ADDQ       R10, R11
 	JMP        AVX2_6x16_start
+
+AVX2_6x16_fresh:
+	MOVQ    bias+128(FP), R11
+	TESTQ   R11, R11
+	JEQ     AVX2_6x16_zero
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(R11), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	JMP     AVX2_6x16_start
 
 AVX2_6x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -4418,11 +5059,16 @@ AVX2_6x16_k:
 	DECQ         DI
 	JNE          AVX2_6x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_6x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_6x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_6x16_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_6x16
 	VZEROUPPER
 	RET
 
@@ -4432,8 +5078,8 @@ AVX2_6x16m:
 	MOVQ c+0(FP), R9
 
 AVX2_6x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_6x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_6x16m_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -4473,6 +5119,24 @@ AVX2_6x16m_tile:
 	PREFETCHT0 (R11)
 	PREFETCHT0 32(R11)
 	ADDQ       R10, R11
+	JMP        AVX2_6x16m_start
+
+AVX2_6x16m_fresh:
+	MOVQ       bias+128(FP), R11
+	TESTQ      R11, R11
+	JEQ        AVX2_6x16m_zero
+	VMOVUPS    (R11), Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y0, Y10
+	VMASKMOVPS 32(R11), Y15, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	VMOVAPS    Y1, Y11
 	JMP        AVX2_6x16m_start
 
 AVX2_6x16m_zero:
@@ -4562,11 +5226,16 @@ AVX2_6x16m_k:
 	DECQ         DI
 	JNE          AVX2_6x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_6x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_6x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_6x16m_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_6x16m
 	VZEROUPPER
 	RET
 
@@ -4576,8 +5245,8 @@ AVX2_6x8:
 	MOVQ c+0(FP), R9
 
 AVX2_6x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_6x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_6x8_fresh
 	MOVQ       cRow+8(FP), R10
 	SHLQ       $0x02, R10
 	MOVQ       R9, R11
@@ -4605,6 +5274,18 @@ AVX2_6x8_tile:
 	ADDQ       R10, R11
 	PREFETCHT0 (R11)
 	ADDQ       R10, R11
+	JMP        AVX2_6x8_start
+
+AVX2_6x8_fresh:
+	MOVQ       bias+128(FP), R11
+	TESTQ      R11, R11
+	JEQ        AVX2_6x8_zero
+	VMASKMOVPS (R11), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
 	JMP        AVX2_6x8_start
 
 AVX2_6x8_zero:
@@ -4675,11 +5356,16 @@ AVX2_6x8_k:
 	DECQ         DI
 	JNE          AVX2_6x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R10
-	SHLQ         $0x02, R10
-	ADDQ         R10, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_6x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_6x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_6x8_next:
+	MOVQ bPanel+64(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_6x8
 	VZEROUPPER
 	RET
 
@@ -4689,8 +5375,8 @@ AVX2_5x16:
 	MOVQ c+0(FP), R8
 
 AVX2_5x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_5x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_5x16_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -4725,6 +5411,22 @@ AVX2_5x16_tile:
 	PREFETCHT0 32(R10)
 	ADDQ       R9, R10
 	JMP        AVX2_5x16_start
+
+AVX2_5x16_fresh:
+	MOVQ    bias+128(FP), R10
+	TESTQ   R10, R10
+	JEQ     AVX2_5x16_zero
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVUPS 32(R10), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	JMP     AVX2_5x16_start
 
 AVX2_5x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -4805,11 +5507,16 @@ AVX2_5x16_k:
 	DECQ         SI
 	JNE          AVX2_5x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_5x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_5x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_5x16_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_5x16
 	VZEROUPPER
 	RET
 
@@ -4819,8 +5526,8 @@ AVX2_5x16m:
 	MOVQ c+0(FP), R8
 
 AVX2_5x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_5x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_5x16m_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -4854,6 +5561,22 @@ AVX2_5x16m_tile:
 	PREFETCHT0 (R10)
 	PREFETCHT0 32(R10)
 	ADDQ       R9, R10
+	JMP        AVX2_5x16m_start
+
+AVX2_5x16m_fresh:
+	MOVQ       bias+128(FP), R10
+	TESTQ      R10, R10
+	JEQ        AVX2_5x16m_zero
+	VMOVUPS    (R10), Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMASKMOVPS 32(R10), Y15, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
 	JMP        AVX2_5x16m_start
 
 AVX2_5x16m_zero:
@@ -4935,11 +5658,16 @@ AVX2_5x16m_k:
 	DECQ         SI
 	JNE          AVX2_5x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_5x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_5x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_5x16m_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_5x16m
 	VZEROUPPER
 	RET
 
@@ -4949,8 +5677,8 @@ AVX2_5x8:
 	MOVQ c+0(FP), R8
 
 AVX2_5x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_5x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_5x8_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -4974,6 +5702,17 @@ AVX2_5x8_tile:
 	ADDQ       R9, R10
 	PREFETCHT0 (R10)
 	ADDQ       R9, R10
+	JMP        AVX2_5x8_start
+
+AVX2_5x8_fresh:
+	MOVQ       bias+128(FP), R10
+	TESTQ      R10, R10
+	JEQ        AVX2_5x8_zero
+	VMASKMOVPS (R10), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
 	JMP        AVX2_5x8_start
 
 AVX2_5x8_zero:
@@ -5039,11 +5778,16 @@ AVX2_5x8_k:
 	DECQ         SI
 	JNE          AVX2_5x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_5x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_5x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_5x8_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_5x8
 	VZEROUPPER
 	RET
 
@@ -5053,8 +5797,8 @@ AVX2_4x16:
 	MOVQ c+0(FP), R8
 
 AVX2_4x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_4x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_4x16_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -5083,6 +5827,20 @@ AVX2_4x16_tile:
 	PREFETCHT0 32(R10)
 	ADDQ       R9, R10
 	JMP        AVX2_4x16_start
+
+AVX2_4x16_fresh:
+	MOVQ    bias+128(FP), R10
+	TESTQ   R10, R10
+	JEQ     AVX2_4x16_zero
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVUPS 32(R10), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	JMP     AVX2_4x16_start
 
 AVX2_4x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -5155,11 +5913,16 @@ AVX2_4x16_k:
 	DECQ         SI
 	JNE          AVX2_4x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_4x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_4x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_4x16_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_4x16
 	VZEROUPPER
 	RET
 
@@ -5169,8 +5932,8 @@ AVX2_4x16m:
 	MOVQ c+0(FP), R8
 
 AVX2_4x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_4x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_4x16m_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -5198,6 +5961,20 @@ AVX2_4x16m_tile:
 	PREFETCHT0 (R10)
 	PREFETCHT0 32(R10)
 	ADDQ       R9, R10
+	JMP        AVX2_4x16m_start
+
+AVX2_4x16m_fresh:
+	MOVQ       bias+128(FP), R10
+	TESTQ      R10, R10
+	JEQ        AVX2_4x16m_zero
+	VMOVUPS    (R10), Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMASKMOVPS 32(R10), Y15, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
 	JMP        AVX2_4x16m_start
 
 AVX2_4x16m_zero:
@@ -5271,11 +6048,16 @@ AVX2_4x16m_k:
 	DECQ         SI
 	JNE          AVX2_4x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_4x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_4x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_4x16m_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_4x16m
 	VZEROUPPER
 	RET
 
@@ -5285,8 +6067,8 @@ AVX2_4x8:
 	MOVQ c+0(FP), R8
 
 AVX2_4x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_4x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_4x8_fresh
 	MOVQ       cRow+8(FP), R9
 	SHLQ       $0x02, R9
 	MOVQ       R8, R10
@@ -5306,6 +6088,16 @@ AVX2_4x8_tile:
 	ADDQ       R9, R10
 	PREFETCHT0 (R10)
 	ADDQ       R9, R10
+	JMP        AVX2_4x8_start
+
+AVX2_4x8_fresh:
+	MOVQ       bias+128(FP), R10
+	TESTQ      R10, R10
+	JEQ        AVX2_4x8_zero
+	VMASKMOVPS (R10), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
 	JMP        AVX2_4x8_start
 
 AVX2_4x8_zero:
@@ -5366,11 +6158,16 @@ AVX2_4x8_k:
 	DECQ         SI
 	JNE          AVX2_4x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R9
-	SHLQ         $0x02, R9
-	ADDQ         R9, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_4x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_4x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_4x8_next:
+	MOVQ bPanel+64(FP), R9
+	SHLQ $0x02, R9
+	ADDQ R9, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_4x8
 	VZEROUPPER
 	RET
 
@@ -5380,8 +6177,8 @@ AVX2_3x16:
 	MOVQ c+0(FP), DI
 
 AVX2_3x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_3x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_3x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5404,6 +6201,18 @@ AVX2_3x16_tile:
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
 	JMP        AVX2_3x16_start
+
+AVX2_3x16_fresh:
+	MOVQ    bias+128(FP), R9
+	TESTQ   R9, R9
+	JEQ     AVX2_3x16_zero
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVUPS 32(R9), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	JMP     AVX2_3x16_start
 
 AVX2_3x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -5468,11 +6277,16 @@ AVX2_3x16_k:
 	DECQ         BX
 	JNE          AVX2_3x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_3x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_3x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_3x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_3x16
 	VZEROUPPER
 	RET
 
@@ -5482,8 +6296,8 @@ AVX2_3x16m:
 	MOVQ c+0(FP), DI
 
 AVX2_3x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_3x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_3x16m_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5505,6 +6319,18 @@ AVX2_3x16m_tile:
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
+	JMP        AVX2_3x16m_start
+
+AVX2_3x16m_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_3x16m_zero
+	VMOVUPS    (R9), Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMASKMOVPS 32(R9), Y15, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
 	JMP        AVX2_3x16m_start
 
 AVX2_3x16m_zero:
@@ -5570,11 +6396,16 @@ AVX2_3x16m_k:
 	DECQ         BX
 	JNE          AVX2_3x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_3x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_3x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_3x16m_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_3x16m
 	VZEROUPPER
 	RET
 
@@ -5584,8 +6415,8 @@ AVX2_3x8:
 	MOVQ c+0(FP), DI
 
 AVX2_3x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_3x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_3x8_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5601,6 +6432,15 @@ AVX2_3x8_tile:
 	ADDQ       R8, R9
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
+	JMP        AVX2_3x8_start
+
+AVX2_3x8_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_3x8_zero
+	VMASKMOVPS (R9), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
 	JMP        AVX2_3x8_start
 
 AVX2_3x8_zero:
@@ -5656,11 +6496,16 @@ AVX2_3x8_k:
 	DECQ         BX
 	JNE          AVX2_3x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_3x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_3x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_3x8_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_3x8
 	VZEROUPPER
 	RET
 
@@ -5670,8 +6515,8 @@ AVX2_2x16:
 	MOVQ c+0(FP), DI
 
 AVX2_2x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_2x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_2x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5688,6 +6533,16 @@ AVX2_2x16_tile:
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
 	JMP        AVX2_2x16_start
+
+AVX2_2x16_fresh:
+	MOVQ    bias+128(FP), R9
+	TESTQ   R9, R9
+	JEQ     AVX2_2x16_zero
+	VMOVUPS (R9), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(R9), Y1
+	VMOVAPS Y1, Y3
+	JMP     AVX2_2x16_start
 
 AVX2_2x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -5744,11 +6599,16 @@ AVX2_2x16_k:
 	DECQ         BX
 	JNE          AVX2_2x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_2x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_2x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_2x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_2x16
 	VZEROUPPER
 	RET
 
@@ -5758,8 +6618,8 @@ AVX2_2x16m:
 	MOVQ c+0(FP), DI
 
 AVX2_2x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_2x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_2x16m_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5775,6 +6635,16 @@ AVX2_2x16m_tile:
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
+	JMP        AVX2_2x16m_start
+
+AVX2_2x16m_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_2x16m_zero
+	VMOVUPS    (R9), Y0
+	VMOVAPS    Y0, Y2
+	VMASKMOVPS 32(R9), Y15, Y1
+	VMOVAPS    Y1, Y3
 	JMP        AVX2_2x16m_start
 
 AVX2_2x16m_zero:
@@ -5832,11 +6702,16 @@ AVX2_2x16m_k:
 	DECQ         BX
 	JNE          AVX2_2x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_2x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_2x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_2x16m_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_2x16m
 	VZEROUPPER
 	RET
 
@@ -5846,8 +6721,8 @@ AVX2_2x8:
 	MOVQ c+0(FP), DI
 
 AVX2_2x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_2x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_2x8_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5859,6 +6734,14 @@ AVX2_2x8_tile:
 	ADDQ       R8, R9
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
+	JMP        AVX2_2x8_start
+
+AVX2_2x8_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_2x8_zero
+	VMASKMOVPS (R9), Y15, Y0
+	VMOVAPS    Y0, Y1
 	JMP        AVX2_2x8_start
 
 AVX2_2x8_zero:
@@ -5909,11 +6792,16 @@ AVX2_2x8_k:
 	DECQ         BX
 	JNE          AVX2_2x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_2x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_2x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_2x8_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_2x8
 	VZEROUPPER
 	RET
 
@@ -5923,8 +6811,8 @@ AVX2_1x16:
 	MOVQ c+0(FP), DI
 
 AVX2_1x16_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_1x16_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_1x16_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -5935,6 +6823,14 @@ AVX2_1x16_tile:
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
 	JMP        AVX2_1x16_start
+
+AVX2_1x16_fresh:
+	MOVQ    bias+128(FP), R9
+	TESTQ   R9, R9
+	JEQ     AVX2_1x16_zero
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	JMP     AVX2_1x16_start
 
 AVX2_1x16_zero:
 	VXORPS Y0, Y0, Y0
@@ -5983,11 +6879,16 @@ AVX2_1x16_k:
 	DECQ         BX
 	JNE          AVX2_1x16_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_1x16
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_1x16_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_1x16_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_1x16
 	VZEROUPPER
 	RET
 
@@ -5997,8 +6898,8 @@ AVX2_1x16m:
 	MOVQ c+0(FP), DI
 
 AVX2_1x16m_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_1x16m_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_1x16m_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -6008,6 +6909,14 @@ AVX2_1x16m_tile:
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R8, R9
+	JMP        AVX2_1x16m_start
+
+AVX2_1x16m_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_1x16m_zero
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(R9), Y15, Y1
 	JMP        AVX2_1x16m_start
 
 AVX2_1x16m_zero:
@@ -6057,11 +6966,16 @@ AVX2_1x16m_k:
 	DECQ         BX
 	JNE          AVX2_1x16m_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_1x16m
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_1x16m_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_1x16m_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_1x16m
 	VZEROUPPER
 	RET
 
@@ -6071,8 +6985,8 @@ AVX2_1x8:
 	MOVQ c+0(FP), DI
 
 AVX2_1x8_tile:
-	CMPB       add+128(FP), $0x00
-	JEQ        AVX2_1x8_zero
+	CMPB       add+136(FP), $0x00
+	JEQ        AVX2_1x8_fresh
 	MOVQ       cRow+8(FP), R8
 	SHLQ       $0x02, R8
 	MOVQ       DI, R9
@@ -6080,6 +6994,13 @@ AVX2_1x8_tile:
 	ADDQ       R8, R9
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
+	JMP        AVX2_1x8_start
+
+AVX2_1x8_fresh:
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
+	JEQ        AVX2_1x8_zero
+	VMASKMOVPS (R9), Y15, Y0
 	JMP        AVX2_1x8_start
 
 AVX2_1x8_zero:
@@ -6125,11 +7046,16 @@ AVX2_1x8_k:
 	DECQ         BX
 	JNE          AVX2_1x8_tile
 	ADDQ         $0x80, c+0(FP)
-	MOVQ         bPanel+64(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, b+48(FP)
-	DECQ         panels+112(FP)
-	JNE          AVX2_1x8
+	CMPQ         bias+128(FP), $0x00
+	JEQ          AVX2_1x8_next
+	ADDQ         $0x80, bias+128(FP)
+
+AVX2_1x8_next:
+	MOVQ bPanel+64(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, b+48(FP)
+	DECQ panels+112(FP)
+	JNE  AVX2_1x8
 	VZEROUPPER
 	RET
 

@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func gemmNEON(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, add bool)
-TEXT ·gemmNEON(SB), NOSPLIT, $0-129
+// func gemmNEON(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, bias *float32, add bool)
+TEXT ·gemmNEON(SB), NOSPLIT, $0-137
 	MOVD   aRow+24(FP), R0
 	LSL    $2, R0
 	MOVD   aK+32(FP), R1
@@ -81,8 +81,8 @@ tile8x8:
 	MOVD   b+48(FP), R16
 
 tile8x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile8x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile8x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -100,6 +100,19 @@ tile8x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V14.S4, V15.S4]
 	ADD    R4, R15
+	B      tile8x8_start
+
+tile8x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
+	VLD1   (R15), [V6.S4, V7.S4]
+	VLD1   (R15), [V8.S4, V9.S4]
+	VLD1   (R15), [V10.S4, V11.S4]
+	VLD1   (R15), [V12.S4, V13.S4]
+	VLD1   (R15), [V14.S4, V15.S4]
 	B      tile8x8_start
 
 tile8x8_zero:
@@ -197,6 +210,12 @@ tile8x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile8x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -213,8 +232,8 @@ tile8x4:
 	MOVD   b+48(FP), R16
 
 tile8x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile8x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile8x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -232,6 +251,19 @@ tile8x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V7.S4]
 	ADD    R4, R15
+	B      tile8x4_start
+
+tile8x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
+	VLD1   (R15), [V3.S4]
+	VLD1   (R15), [V4.S4]
+	VLD1   (R15), [V5.S4]
+	VLD1   (R15), [V6.S4]
+	VLD1   (R15), [V7.S4]
 	B      tile8x4_start
 
 tile8x4_zero:
@@ -313,6 +345,12 @@ tile8x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile8x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -329,8 +367,8 @@ tile8x1:
 	MOVD   b+48(FP), R16
 
 tile8x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile8x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile8x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -348,6 +386,19 @@ tile8x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F7
 	ADD    R4, R15
+	B      tile8x1_start
+
+tile8x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
+	FMOVS  (R15), F3
+	FMOVS  (R15), F4
+	FMOVS  (R15), F5
+	FMOVS  (R15), F6
+	FMOVS  (R15), F7
 	B      tile8x1_start
 
 tile8x1_zero:
@@ -429,6 +480,12 @@ tile8x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile8x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile8x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -445,8 +502,8 @@ tile7x8:
 	MOVD   b+48(FP), R16
 
 tile7x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile7x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile7x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -462,6 +519,18 @@ tile7x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V12.S4, V13.S4]
 	ADD    R4, R15
+	B      tile7x8_start
+
+tile7x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
+	VLD1   (R15), [V6.S4, V7.S4]
+	VLD1   (R15), [V8.S4, V9.S4]
+	VLD1   (R15), [V10.S4, V11.S4]
+	VLD1   (R15), [V12.S4, V13.S4]
 	B      tile7x8_start
 
 tile7x8_zero:
@@ -551,6 +620,12 @@ tile7x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile7x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -567,8 +642,8 @@ tile7x4:
 	MOVD   b+48(FP), R16
 
 tile7x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile7x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile7x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -584,6 +659,18 @@ tile7x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V6.S4]
 	ADD    R4, R15
+	B      tile7x4_start
+
+tile7x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
+	VLD1   (R15), [V3.S4]
+	VLD1   (R15), [V4.S4]
+	VLD1   (R15), [V5.S4]
+	VLD1   (R15), [V6.S4]
 	B      tile7x4_start
 
 tile7x4_zero:
@@ -659,6 +746,12 @@ tile7x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile7x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -675,8 +768,8 @@ tile7x1:
 	MOVD   b+48(FP), R16
 
 tile7x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile7x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile7x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -692,6 +785,18 @@ tile7x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F6
 	ADD    R4, R15
+	B      tile7x1_start
+
+tile7x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
+	FMOVS  (R15), F3
+	FMOVS  (R15), F4
+	FMOVS  (R15), F5
+	FMOVS  (R15), F6
 	B      tile7x1_start
 
 tile7x1_zero:
@@ -767,6 +872,12 @@ tile7x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile7x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile7x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -783,8 +894,8 @@ tile6x8:
 	MOVD   b+48(FP), R16
 
 tile6x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile6x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile6x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -798,6 +909,17 @@ tile6x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V10.S4, V11.S4]
 	ADD    R4, R15
+	B      tile6x8_start
+
+tile6x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
+	VLD1   (R15), [V6.S4, V7.S4]
+	VLD1   (R15), [V8.S4, V9.S4]
+	VLD1   (R15), [V10.S4, V11.S4]
 	B      tile6x8_start
 
 tile6x8_zero:
@@ -879,6 +1001,12 @@ tile6x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile6x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -895,8 +1023,8 @@ tile6x4:
 	MOVD   b+48(FP), R16
 
 tile6x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile6x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile6x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -910,6 +1038,17 @@ tile6x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V5.S4]
 	ADD    R4, R15
+	B      tile6x4_start
+
+tile6x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
+	VLD1   (R15), [V3.S4]
+	VLD1   (R15), [V4.S4]
+	VLD1   (R15), [V5.S4]
 	B      tile6x4_start
 
 tile6x4_zero:
@@ -979,6 +1118,12 @@ tile6x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile6x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -995,8 +1140,8 @@ tile6x1:
 	MOVD   b+48(FP), R16
 
 tile6x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile6x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile6x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -1010,6 +1155,17 @@ tile6x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F5
 	ADD    R4, R15
+	B      tile6x1_start
+
+tile6x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
+	FMOVS  (R15), F3
+	FMOVS  (R15), F4
+	FMOVS  (R15), F5
 	B      tile6x1_start
 
 tile6x1_zero:
@@ -1079,6 +1235,12 @@ tile6x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile6x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile6x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1095,8 +1257,8 @@ tile5x8:
 	MOVD   b+48(FP), R16
 
 tile5x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile5x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile5x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -1108,6 +1270,16 @@ tile5x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V8.S4, V9.S4]
 	ADD    R4, R15
+	B      tile5x8_start
+
+tile5x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
+	VLD1   (R15), [V6.S4, V7.S4]
+	VLD1   (R15), [V8.S4, V9.S4]
 	B      tile5x8_start
 
 tile5x8_zero:
@@ -1181,6 +1353,12 @@ tile5x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile5x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1197,8 +1375,8 @@ tile5x4:
 	MOVD   b+48(FP), R16
 
 tile5x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile5x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile5x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -1210,6 +1388,16 @@ tile5x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V4.S4]
 	ADD    R4, R15
+	B      tile5x4_start
+
+tile5x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
+	VLD1   (R15), [V3.S4]
+	VLD1   (R15), [V4.S4]
 	B      tile5x4_start
 
 tile5x4_zero:
@@ -1273,6 +1461,12 @@ tile5x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile5x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1289,8 +1483,8 @@ tile5x1:
 	MOVD   b+48(FP), R16
 
 tile5x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile5x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile5x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -1302,6 +1496,16 @@ tile5x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F4
 	ADD    R4, R15
+	B      tile5x1_start
+
+tile5x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
+	FMOVS  (R15), F3
+	FMOVS  (R15), F4
 	B      tile5x1_start
 
 tile5x1_zero:
@@ -1365,6 +1569,12 @@ tile5x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile5x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile5x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1381,8 +1591,8 @@ tile4x8:
 	MOVD   b+48(FP), R16
 
 tile4x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile4x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile4x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -1392,6 +1602,15 @@ tile4x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V6.S4, V7.S4]
 	ADD    R4, R15
+	B      tile4x8_start
+
+tile4x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
+	VLD1   (R15), [V6.S4, V7.S4]
 	B      tile4x8_start
 
 tile4x8_zero:
@@ -1457,6 +1676,12 @@ tile4x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile4x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1473,8 +1698,8 @@ tile4x4:
 	MOVD   b+48(FP), R16
 
 tile4x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile4x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile4x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -1484,6 +1709,15 @@ tile4x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V3.S4]
 	ADD    R4, R15
+	B      tile4x4_start
+
+tile4x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
+	VLD1   (R15), [V3.S4]
 	B      tile4x4_start
 
 tile4x4_zero:
@@ -1541,6 +1775,12 @@ tile4x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile4x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1557,8 +1797,8 @@ tile4x1:
 	MOVD   b+48(FP), R16
 
 tile4x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile4x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile4x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -1568,6 +1808,15 @@ tile4x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F3
 	ADD    R4, R15
+	B      tile4x1_start
+
+tile4x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
+	FMOVS  (R15), F3
 	B      tile4x1_start
 
 tile4x1_zero:
@@ -1625,6 +1874,12 @@ tile4x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile4x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile4x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1641,8 +1896,8 @@ tile3x8:
 	MOVD   b+48(FP), R16
 
 tile3x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile3x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile3x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
@@ -1650,6 +1905,14 @@ tile3x8_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V4.S4, V5.S4]
 	ADD    R4, R15
+	B      tile3x8_start
+
+tile3x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
+	VLD1   (R15), [V4.S4, V5.S4]
 	B      tile3x8_start
 
 tile3x8_zero:
@@ -1707,6 +1970,12 @@ tile3x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile3x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1723,8 +1992,8 @@ tile3x4:
 	MOVD   b+48(FP), R16
 
 tile3x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile3x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile3x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
@@ -1732,6 +2001,14 @@ tile3x4_tile:
 	ADD    R4, R15
 	VLD1   (R15), [V2.S4]
 	ADD    R4, R15
+	B      tile3x4_start
+
+tile3x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
+	VLD1   (R15), [V2.S4]
 	B      tile3x4_start
 
 tile3x4_zero:
@@ -1783,6 +2060,12 @@ tile3x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile3x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1799,8 +2082,8 @@ tile3x1:
 	MOVD   b+48(FP), R16
 
 tile3x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile3x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile3x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
@@ -1808,6 +2091,14 @@ tile3x1_tile:
 	ADD    R4, R15
 	FMOVS  (R15), F2
 	ADD    R4, R15
+	B      tile3x1_start
+
+tile3x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
+	FMOVS  (R15), F2
 	B      tile3x1_start
 
 tile3x1_zero:
@@ -1859,6 +2150,12 @@ tile3x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile3x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile3x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1875,13 +2172,20 @@ tile2x8:
 	MOVD   b+48(FP), R16
 
 tile2x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile2x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile2x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
 	VLD1   (R15), [V2.S4, V3.S4]
 	ADD    R4, R15
+	B      tile2x8_start
+
+tile2x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
+	VLD1   (R15), [V2.S4, V3.S4]
 	B      tile2x8_start
 
 tile2x8_zero:
@@ -1931,6 +2235,12 @@ tile2x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile2x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -1947,13 +2257,20 @@ tile2x4:
 	MOVD   b+48(FP), R16
 
 tile2x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile2x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile2x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
 	VLD1   (R15), [V1.S4]
 	ADD    R4, R15
+	B      tile2x4_start
+
+tile2x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x4_zero
+	VLD1   (R15), [V0.S4]
+	VLD1   (R15), [V1.S4]
 	B      tile2x4_start
 
 tile2x4_zero:
@@ -1999,6 +2316,12 @@ tile2x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile2x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -2015,13 +2338,20 @@ tile2x1:
 	MOVD   b+48(FP), R16
 
 tile2x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile2x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile2x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
 	FMOVS  (R15), F1
 	ADD    R4, R15
+	B      tile2x1_start
+
+tile2x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x1_zero
+	FMOVS  (R15), F0
+	FMOVS  (R15), F1
 	B      tile2x1_start
 
 tile2x1_zero:
@@ -2067,6 +2397,12 @@ tile2x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile2x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile2x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -2083,11 +2419,17 @@ tile1x8:
 	MOVD   b+48(FP), R16
 
 tile1x8_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile1x8_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile1x8_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4, V1.S4]
 	ADD    R4, R15
+	B      tile1x8_start
+
+tile1x8_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x8_zero
+	VLD1   (R15), [V0.S4, V1.S4]
 	B      tile1x8_start
 
 tile1x8_zero:
@@ -2129,6 +2471,12 @@ tile1x8_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x8_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile1x8_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -2145,11 +2493,17 @@ tile1x4:
 	MOVD   b+48(FP), R16
 
 tile1x4_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile1x4_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile1x4_fresh
 	MOVD   R8, R15
 	VLD1   (R15), [V0.S4]
 	ADD    R4, R15
+	B      tile1x4_start
+
+tile1x4_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x4_zero
+	VLD1   (R15), [V0.S4]
 	B      tile1x4_start
 
 tile1x4_zero:
@@ -2189,6 +2543,12 @@ tile1x4_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x4_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile1x4_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)
@@ -2205,11 +2565,17 @@ tile1x1:
 	MOVD   b+48(FP), R16
 
 tile1x1_tile:
-	MOVBU  add+128(FP), R15
-	CBZ    R15, tile1x1_zero
+	MOVBU  add+136(FP), R15
+	CBZ    R15, tile1x1_fresh
 	MOVD   R8, R15
 	FMOVS  (R15), F0
 	ADD    R4, R15
+	B      tile1x1_start
+
+tile1x1_fresh:
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x1_zero
+	FMOVS  (R15), F0
 	B      tile1x1_start
 
 tile1x1_zero:
@@ -2249,6 +2615,12 @@ tile1x1_k:
 	MOVD   c+0(FP), R15
 	ADD    $128, R15
 	MOVD   R15, c+0(FP)
+	MOVD   bias+128(FP), R15
+	CBZ    R15, tile1x1_next
+	ADD    $128, R15
+	MOVD   R15, bias+128(FP)
+
+tile1x1_next:
 	MOVD   bPanel+64(FP), R15
 	ADD    R15<<2, R16
 	MOVD   R16, b+48(FP)

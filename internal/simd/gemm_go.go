@@ -24,8 +24,11 @@ func (g *Gemm) runGo() {
 // element computes C[i][j].
 func (g *Gemm) element(i, j int) {
 	var c float32
-	if g.Add {
+	switch {
+	case g.Add:
 		c = g.C[i*g.CRow+j]
+	case len(g.Bias) > 0:
+		c = g.Bias[j]
 	}
 	for s := range g.AOff {
 		a := g.AOff[s] + i*g.ARow
@@ -46,9 +49,14 @@ func (g *Gemm) tile(i, j int) {
 	c0 := (*[4]float32)(g.C[i*g.CRow+j:])
 	c1 := (*[4]float32)(g.C[(i+1)*g.CRow+j:])
 	var c00, c01, c02, c03, c10, c11, c12, c13 float32
-	if g.Add {
+	switch {
+	case g.Add:
 		c00, c01, c02, c03 = c0[0], c0[1], c0[2], c0[3]
 		c10, c11, c12, c13 = c1[0], c1[1], c1[2], c1[3]
+	case len(g.Bias) > 0:
+		b := (*[4]float32)(g.Bias[j:])
+		c00, c01, c02, c03 = b[0], b[1], b[2], b[3]
+		c10, c11, c12, c13 = b[0], b[1], b[2], b[3]
 	}
 	for s := range g.AOff {
 		a0 := g.A[g.AOff[s]+i*g.ARow:]

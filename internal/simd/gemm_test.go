@@ -67,6 +67,12 @@ func newProblem(r *rand.Rand, m, n, k, segments int, alloc func(n int) []float32
 		}
 	}
 	p.start = append(p.start, p.C...)
+	if !p.Add && r.IntN(2) == 0 {
+		p.Bias = alloc(n)
+		for j := range p.Bias {
+			p.Bias[j] = r.Float32()*2 - 1
+		}
+	}
 	return p
 }
 
@@ -79,8 +85,8 @@ func (p *problem) b(s, k, j int) int {
 }
 
 func (p *problem) String() string {
-	return fmt.Sprintf("M=%d N=%d K=%d segments=%d ARow=%d AK=%d BRow=%d BPanel=%d CRow=%d add=%v",
-		p.M, p.N, p.K, len(p.AOff), p.ARow, p.AK, p.BRow, p.BPanel, p.CRow, p.Add)
+	return fmt.Sprintf("M=%d N=%d K=%d segments=%d ARow=%d AK=%d BRow=%d BPanel=%d CRow=%d add=%v bias=%v",
+		p.M, p.N, p.K, len(p.AOff), p.ARow, p.AK, p.BRow, p.BPanel, p.CRow, p.Add, len(p.Bias) > 0)
 }
 
 // check compares C with the definition in float64, within the error bound of
@@ -96,13 +102,14 @@ func (p *problem) check(t *testing.T) {
 			}
 			continue
 		}
-		var sum, abs float64
 		var chain float32
 		if p.Add {
 			chain = p.start[at]
-			sum = float64(chain)
-			abs = math.Abs(sum)
+		} else if len(p.Bias) > 0 {
+			chain = p.Bias[j]
 		}
+		sum := float64(chain)
+		abs := math.Abs(sum)
 		for s := range p.AOff {
 			for k := range p.K {
 				x, y := p.A[p.a(s, i, k)], p.B[p.b(s, k, j)]
@@ -197,6 +204,9 @@ func TestGemmAlone(t *testing.T) {
 			column := p.Gemm
 			column.B, column.N = p.B[j/panel*p.BPanel+j%panel:], 1
 			column.C = append([]float32(nil), p.start[j:]...)
+			if len(p.Bias) > 0 {
+				column.Bias = p.Bias[j:]
+			}
 			column.Run()
 			for i := range p.M {
 				if got, want := column.C[i*p.CRow], p.C[i*p.CRow+j]; got != want {
@@ -270,6 +280,8 @@ func TestGemmChecks(t *testing.T) {
 		"overflow K":        func(g *Gemm) { g.K, g.AK = math.MaxInt/2, 5 },
 		"overflow ARow":     func(g *Gemm) { g.ARow = math.MaxInt },
 		"overflow BRow":     func(g *Gemm) { g.BRow = math.MaxInt/4 + 1 },
+		"short bias":        func(g *Gemm) { g.Bias = make([]float32, g.N-1) },
+		"bias and add":      func(g *Gemm) { g.Bias, g.Add = make([]float32, g.N), true },
 		"overlapping panel": func(g *Gemm) { g.BPanel = 0; g.B = g.B[:4*32+31+1] },
 	} {
 		t.Run(name, func(t *testing.T) {

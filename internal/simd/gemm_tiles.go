@@ -26,3 +26,11 @@ func (g *Gemm) runTiles(rows, cols int) {
 		}
 	}
 }
+
+// bias returns the address of Bias[j], nil if there is none.
+func (g *Gemm) bias(j int) *float32 {
+	if len(g.Bias) == 0 {
+		return nil
+	}
+	return &g.Bias[j]
+}

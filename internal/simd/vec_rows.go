@@ -23,14 +23,6 @@ func addRowsGo(y, row []float32) {
 	}
 }
 
-// FillRows sets every pixel of y to row.
-func FillRows(y, row []float32) {
-	pixels("FillRows", row, y)
-	for n := copy(y, row); n < len(y); n *= 2 {
-		copy(y[n:], y[:n])
-	}
-}
-
 // ChannelSums adds to sum the sum of x over the pixels, channel by channel. The
 // error is that of adding a block of 64 pixels, then the blocks, in float32:
 // 1e-7·√pixels of a typical element, in a random walk.

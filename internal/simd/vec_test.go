@@ -74,11 +74,6 @@ var channelCases = []vecCase{
 	{false, "Affine3InPlace", 2, 3, none(func(s, r [][]float32) { Affine3(s[0], s[0], s[1], r[0], r[1], r[2], false) }),
 		none(func(s, r [][]float32) { affine3Go(s[0], s[0], s[1], r[0], r[1], r[2], false) })},
 	{false, "AddRows", 1, 1, none(func(s, r [][]float32) { AddRows(s[0], r[0]) }), none(func(s, r [][]float32) { addRowsGo(s[0], r[0]) })},
-	{false, "FillRows", 1, 1, none(func(s, r [][]float32) { FillRows(s[0], r[0]) }), none(func(s, r [][]float32) {
-		for i := range s[0] {
-			s[0][i] = r[0][i%len(r[0])]
-		}
-	})},
 	{false, "ChannelSums", 1, 1, none(func(s, r [][]float32) { ChannelSums(r[0], s[0]) }), none(func(s, r [][]float32) { channelSumsGo(r[0], s[0]) })},
 	{false, "ChannelSquares", 1, 2, none(func(s, r [][]float32) { ChannelSquares(r[0], s[0], r[1]) }), none(func(s, r [][]float32) { channelSquaresGo(r[0], s[0], r[1]) })},
 }
@@ -310,7 +305,6 @@ func TestVectorChecks(t *testing.T) {
 		"NormGrad":       func() { NormGrad(six[:3], six[:2], six, six) },
 		"Affine3":        func() { Affine3(six, six, six, six[:3], six[:3], six[:2], true) },
 		"AddRows":        func() { AddRows(five, six[:2]) },
-		"FillRows":       func() { FillRows(five, six[:2]) },
 		"ChannelSums":    func() { ChannelSums(six[:2], five) },
 		"ChannelSquares": func() { ChannelSquares(six[:2], six, six[:3]) },
 	} {

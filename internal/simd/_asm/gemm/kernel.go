@@ -72,7 +72,7 @@ func (r *registers) address(p, q Register, i int) Mem {
 }
 
 // kernel writes the loops over panels, tiles, segments and k for one shape.
-// The panel loop advances the arguments c and b in place.
+// The panel loop advances the arguments c, b and bias in place.
 //
 // Large operands are read faster than the hardware foresees: its prefetchers
 // stop at the end of a page, and a panel of B takes few microseconds. So while
@@ -114,7 +114,7 @@ func kernel(v *isa, r *registers, s shape) {
 	}
 	column := func(j int) Mem { return Mem{Base: cp, Disp: 4 * v.lanes * j} }
 	CMPB(address("add"), Imm(0))
-	JEQ(LabelRef(label("_zero")))
+	JEQ(LabelRef(label("_fresh")))
 	eachRow(func(i int) {
 		for j := 0; j < s.vectors; j++ {
 			v.load(column(j), acc(i, j), masked(j))
@@ -125,6 +125,17 @@ func kernel(v *isa, r *registers, s shape) {
 			PREFETCHT0(column(j))
 		}
 		ADDQ(cRow, cp)
+	}
+	JMP(LabelRef(label("_start")))
+	Label(label("_fresh"))
+	Load(Param("bias"), cp)
+	TESTQ(cp, cp)
+	JEQ(LabelRef(label("_zero")))
+	for j := 0; j < s.vectors; j++ {
+		v.load(column(j), acc(0, j), masked(j))
+		for i := 1; i < s.rows; i++ {
+			VMOVAPS(acc(0, j), acc(i, j))
+		}
 	}
 	JMP(LabelRef(label("_start")))
 	Label(label("_zero"))
@@ -194,6 +205,10 @@ func kernel(v *isa, r *registers, s shape) {
 	JNE(LabelRef(label("_tile")))
 
 	ADDQ(Imm(4*32), address("c"))
+	CMPQ(address("bias"), Imm(0))
+	JEQ(LabelRef(label("_next")))
+	ADDQ(Imm(4*32), address("bias"))
+	Label(label("_next"))
 	Load(Param("bPanel"), step)
 	SHLQ(Imm(2), step)
 	ADDQ(step, address("b"))

@@ -14,7 +14,7 @@ import (
 
 // signature is the parameter list of both functions; the comment in function explains it.
 const signature = "func(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, " +
-	"b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, add bool)"
+	"b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, bias *float32, add bool)"
 
 func main() {
 	ConstraintExpr("!purego")
@@ -30,7 +30,8 @@ func function(v *isa) {
 	Doc(
 		fmt.Sprintf("gemm%s computes tiles of rows ≤ %d by cols ≤ %d elements of C: as many as tiles one", v.name, v.rows, 2*v.lanes),
 		"below the other, and the same in each of as many panels to the right. c and a point to the",
-		"first tile's first row, b to its first column; the rest is as in Gemm.",
+		"first tile's first row, b and bias, which may be nil, to its first column; the rest is as in",
+		"Gemm.",
 	)
 	Pragma("noescape")
 	r := setup(v)

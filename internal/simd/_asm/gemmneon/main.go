@@ -16,7 +16,7 @@ const maxRows = 8 // 16 sums of 32 registers; B takes 2, A's column 8
 
 // parameters is the argument list of gemmNEON, in words; gemm_arm64.go declares it.
 var parameters = []string{"c", "cRow", "a", "aRow", "aK", "aOff", "b", "bRow", "bPanel", "bOff",
-	"segments", "k", "rows", "tiles", "panels", "cols", "add"}
+	"segments", "k", "rows", "tiles", "panels", "cols", "bias", "add"}
 
 // General registers. Strides are in bytes. The rows of A at the current
 // segment are at R19 … R26; R13 is the way along all of them to the current k.
@@ -67,8 +67,8 @@ func function() {
 
 #include "textflag.h"
 
-// func gemmNEON(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, add bool)
-TEXT ·gemmNEON(SB), NOSPLIT, $0-129
+// func gemmNEON(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, bias *float32, add bool)
+TEXT ·gemmNEON(SB), NOSPLIT, $0-137
 `)
 	for _, s := range []struct{ name, reg string }{{"aRow", aRow}, {"aK", aK}, {"bRow", bRow}, {"cRow", cRow}} {
 		load(s.name, s.reg)
@@ -107,7 +107,7 @@ type kernel struct {
 func (n kernel) vectors() int { return (n.cols + 3) / 4 }
 
 // emit writes the loops over panels, tiles, segments and k. The panel loop
-// advances the arguments c and b in place.
+// advances the arguments c, b and bias in place.
 func (n kernel) emit() {
 	label("%s", n.label) // panel loop
 	load("tiles", left)
@@ -117,8 +117,15 @@ func (n kernel) emit() {
 
 	label("%s_tile", n.label)
 	emit("MOVBU %s, %s", argument("add"), tmp)
-	emit("CBZ %s, %s_zero", tmp, n.label)
+	emit("CBZ %s, %s_fresh", tmp, n.label)
 	n.eachRow(func(acc int) { n.load(tmp, acc) })
+	emit("B %s_start", n.label)
+	label("%s_fresh", n.label)
+	load("bias", tmp)
+	emit("CBZ %s, %s_zero", tmp, n.label)
+	for i := range n.rows {
+		n.load(tmp, i*n.vectors())
+	}
 	emit("B %s_start", n.label)
 	label("%s_zero", n.label)
 	for i := range n.rows * n.vectors() {
@@ -165,6 +172,11 @@ func (n kernel) emit() {
 	load("c", tmp)
 	emit("ADD $%d, %s", 4*32, tmp)
 	emit("MOVD %s, %s", tmp, argument("c"))
+	load("bias", tmp)
+	emit("CBZ %s, %s_next", tmp, n.label)
+	emit("ADD $%d, %s", 4*32, tmp)
+	emit("MOVD %s, %s", tmp, argument("bias"))
+	label("%s_next", n.label)
 	load("bPanel", tmp)
 	emit("ADD %s<<2, %s", tmp, bPanel)
 	emit("MOVD %s, %s", bPanel, argument("b"))
