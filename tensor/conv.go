@@ -150,32 +150,55 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 // directWeightGrad adds dw[kh kw ci co] += Σ_{n i j} x̄[n, i·s+kh, j·s+kw, ci]·dy[n i j co]: for each kernel row the
 // product of a matrix of kw·ci rows, one float apart in x̄, with the rows of dy.
 func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
-	pRow := d.cols * d.cin
-	size := d.rows * pRow
 	aOff, bOff := make([]int, d.oh), make([]int, d.oh)
 	for r := range d.oh {
-		aOff[r], bOff[r] = r*d.Stride*pRow, r*d.outRow
+		aOff[r], bOff[r] = r*d.Stride*d.cols*d.cin, r*d.outRow
 	}
 	for n0 := 0; n0 < d.n; n0 += partialChunks * GradChunk {
 		n1 := min(n0+partialChunks*GradChunk, d.n)
 		p := s.padded(n0, n1, d.Top, d.Left, d.rows, d.cols)
-		weightGrad(dw.Data, n1-n0, d.kh*d.tapRow, d.cout, func(dst []float32, i0, i1, r0, r1 int, fresh bool) {
+		weightGrad(dw.Data, n1-n0, d.kh*d.tapRow, d.cout, func(dst []float32, i0, i1, r0, r1 int, mem *par.Scratch) {
 			for row := r0; row < r1; { // rows of one kernel row at a time
-				kh, tap := row/d.tapRow, row%d.tapRow
-				count := min(d.tapRow-tap, r1-row)
-				for i := i0; i < i1; i++ {
-					g := simd.Gemm{
-						M: count, N: d.cout, K: d.ow,
-						A: p[i*size+kh*pRow+tap:], ARow: 1, AK: d.Stride * d.cin, AOff: aOff,
-						B: dy.Data[(n0+i)*d.oh*d.outRow:], BRow: d.cout, BPanel: panelWidth, BOff: bOff,
-						C: dst[(row-r0)*d.cout:], CRow: d.cout, Add: i > i0 || !fresh,
-					}
-					g.Run()
-				}
+				count := min(d.tapRow-row%d.tapRow, r1-row)
+				d.kernelRowGrad(dst[(row-r0)*d.cout:], p, dy.Data[n0*d.oh*d.outRow:], aOff, bOff, i0, i1, row, count, mem)
 				row += count
 			}
 		})
 		giveWork(p)
+	}
+}
+
+// narrow is the number of channels of a result below which its weight gradient is computed transposed: the kernel
+// computes 32 columns at a time, and cout of them would leave most of a register empty.
+const narrow = 8
+
+// kernelRowGrad computes count rows of dw, of one kernel row, summed over images i0…i1 of p, bordered, and dy.
+func (d convDims) kernelRowGrad(dst, p, dy []float32, aOff, bOff []int, i0, i1, row, count int, mem *par.Scratch) {
+	pRow := d.cols * d.cin
+	at := row/d.tapRow*pRow + row%d.tapRow
+	transposed := d.cout < narrow && count >= panelWidth
+	to := dst
+	if transposed {
+		to = mem.Floats(d.cout * count)
+	}
+	for i := i0; i < i1; i++ {
+		g := simd.Gemm{
+			M: count, N: d.cout, K: d.ow,
+			A: p[i*d.rows*pRow+at:], ARow: 1, AK: d.Stride * d.cin, AOff: aOff,
+			B: dy[i*d.oh*d.outRow:], BRow: d.cout, BPanel: panelWidth, BOff: bOff,
+			C: to, CRow: d.cout, Add: i > i0,
+		}
+		if transposed {
+			g.M, g.N, g.CRow = g.N, g.M, count
+			g.A, g.B, g.AOff, g.BOff = g.B, g.A, bOff, aOff
+			g.AK, g.BRow = g.BRow, g.AK
+		}
+		g.Run()
+	}
+	for r := range count {
+		for c := 0; c < d.cout && transposed; c++ {
+			dst[r*d.cout+c] = to[c*count+r]
+		}
 	}
 }
 

@@ -48,14 +48,14 @@ type rowsGrad struct {
 var rowsGrads frames[rowsGrad]
 
 // rows computes rows r0…r1 of the sum over images n0…n1, see weightGrad.
-func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, fresh bool) {
+func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, _ *par.Scratch) {
 	k0, k1 := n0*c.perImage, n1*c.perImage
 	for k := k0; k < k1; k += depthBlock {
 		g := simd.Gemm{
 			M: r1 - r0, N: c.out, K: min(depthBlock, k1-k),
 			A: c.x[k*c.in+r0:], ARow: 1, AK: c.in, AOff: zeroOffset,
 			B: c.dy[k*c.out:], BRow: c.out, BPanel: panelWidth, BOff: zeroOffset,
-			C: dst, CRow: c.out, Add: k > k0 || !fresh,
+			C: dst, CRow: c.out, Add: k > k0,
 		}
 		g.Run()
 	}
@@ -153,12 +153,12 @@ func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool
 const GradChunk = 16
 
 // weightGrad adds the gradient of a matrix of weights dw [rows cols], a sum over n images. one(dst, n0, n1, r0, r1,
-// fresh) must compute rows r0…r1 of the sum over images n0…n1 into dst, as one chain of additions per element in order
-// of the images: starting from zero if fresh, else from what dst holds.
+// mem) must compute rows r0…r1 of the sum over images n0…n1 into dst, as one chain of additions per element in order
+// of the images.
 //
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
 // all processors busy, as every block reads all of dy.
-func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, fresh bool)) {
+func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
 	chunks := (n + GradChunk - 1) / GradChunk
 	c := chunkSums.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
 	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
@@ -180,17 +180,17 @@ type chunkSum struct {
 	blocks        int       // of rows
 	first         int       // of the chunks being summed
 	part          []float32 // their sums
-	one           func(dst []float32, n0, n1, r0, r1 int, fresh bool)
+	one           func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)
 }
 
 var chunkSums frames[chunkSum]
 
-func (c *chunkSum) piece(i int, _ *par.Scratch) {
+func (c *chunkSum) piece(i int, mem *par.Scratch) {
 	k, block := i/c.blocks, i%c.blocks
 	r0, r1 := block*c.rows/c.blocks, (block+1)*c.rows/c.blocks
 	n0 := (c.first + k) * GradChunk
 	at := k * c.rows * c.cols
-	c.one(c.part[at+r0*c.cols:at+r1*c.cols], n0, min(n0+GradChunk, c.n), r0, r1, true)
+	c.one(c.part[at+r0*c.cols:at+r1*c.cols], n0, min(n0+GradChunk, c.n), r0, r1, mem)
 }
 
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
