@@ -202,14 +202,7 @@ func (c *tiledConv) images(i int, mem *par.Scratch) {
 
 // part computes piece i.
 func (c *tiledConv) part(i int, mem *par.Scratch) {
-	size := c.h * c.w * c.cout
-	c.run(c.piece(c.cuts, i), c.s, c.u, mem, func(n int) target {
-		to := target{y: c.y.Data[n*size:][:size], start: c.e.start(n, c.cout, mem)}
-		if !c.e.residual.Empty() {
-			to.residual = c.e.residual.Data[n*size:][:size]
-		}
-		return to
-	})
+	c.run(c.piece(c.cuts, i), c.s, c.u, mem, target{y: c.y.Data, epilogue: c.e})
 }
 
 // pack transforms the kernels w [3 3 Cin Cout] into u, panel after panel of input channels.
@@ -264,11 +257,15 @@ func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	u.done()
 }
 
-// target is where the result of one image goes, and what is added to it.
-type target struct{ y, residual, start []float32 }
+// target is where results go: images end to end in y, from image first on, and what is added to them.
+type target struct {
+	y     []float32
+	first int
+	epilogue
+}
 
-// run computes piece p. u holds the transformed kernels and to returns the target of an image.
-func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to func(n int) target) {
+// run computes piece p. u holds the transformed kernels.
+func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to target) {
 	rows := p.r1 - p.r0
 	block := rows
 	if p.n1-p.n0 == 1 {
@@ -285,10 +282,26 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to f
 			s.fill(image, pRow, n, t.side*r, t.side*(r+count)+2, 1, 1)
 			t.transformInput(v[(n-p.n0)*count*t.tw*t.vTile:], vPos, image, pRow, count)
 		}
-		t.multiply(m, v, u, mPos, vPos, count*t.tw*(p.n1-p.n0), p)
+		var soon simd.Ahead
+		t.ahead(&soon, p, s, to, r, count)
+		t.multiply(m, v, u, mPos, vPos, count*t.tw*(p.n1-p.n0), p, &soon)
 		for n := p.n0; n < p.n1; n++ {
-			t.transformOutput(to(n), m[(n-p.n0)*count*t.tw*t.mTile:], mPos, r, count, p)
+			t.transformOutput(to, m[(n-p.n0)*count*t.tw*t.mTile:], mPos, n, r, count, p, mem)
 		}
+	}
+}
+
+// ahead lists what will be needed after the products of count tile rows from r on: where the results go, what is added
+// to them, and after the last tile rows of p the images of what is probably the next piece.
+func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, count int) {
+	size, row := t.h*t.w*t.cout, t.side*t.w*t.cout
+	lo, hi := p.n0*size+r*row, (p.n1-1)*size+min((r+count)*row, size)
+	soon.Add(to.y[lo-to.first*size : hi-to.first*size])
+	if !to.residual.Empty() {
+		soon.Add(to.residual.Data[lo:hi])
+	}
+	if r+count == t.th {
+		s.ahead(soon, p.n1, 2*p.n1-p.n0)
 	}
 }
 
@@ -300,7 +313,7 @@ func (t tiling) transformInput(v []float32, vPos int, image []float32, pRow, cou
 }
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p.
-func (t tiling) multiply(m, v, u []float32, mPos, vPos, count int, p tiledPiece) {
+func (t tiling) multiply(m, v, u []float32, mPos, vPos, count int, p tiledPiece, soon *simd.Ahead) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
 		g := simd.Gemm{
@@ -308,25 +321,28 @@ func (t tiling) multiply(m, v, u []float32, mPos, vPos, count int, p tiledPiece)
 			A: v[i*vPos:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
 			B: u[i*panelSize(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
 			C: m[i*mPos+c0:], CRow: t.mTile,
+			Ahead: soon,
 		}
 		g.Run()
 	}
 }
 
-// transformOutput transforms count tile rows back, from tile row r of the image on.
-func (t tiling) transformOutput(to target, m []float32, mPos, r, count int, p tiledPiece) {
+// transformOutput transforms count tile rows back, from tile row r of image n on.
+func (t tiling) transformOutput(to target, m []float32, mPos, n, r, count int, p tiledPiece, mem *par.Scratch) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
-	var start, residual []float32
-	if to.start != nil {
-		start = to.start[c0:c1]
+	start := to.start(n, t.cout, mem)
+	if start != nil {
+		start = start[c0:c1]
 	}
 	row := t.w * t.cout
+	y, residual := to.y[(n-to.first)*t.h*row:][:t.h*row], imageOf(to.residual, n)
 	for k := range count {
 		at := t.side*(r+k)*row + c0
-		if to.residual != nil {
-			residual = to.residual[at:]
+		var e []float32
+		if residual != nil {
+			e = residual[at:]
 		}
 		rows := min(t.side, t.h-t.side*(r+k))
-		t.output(to.y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], mPos, t.mTile, residual, start, rows, t.w, c1-c0)
+		t.output(y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], mPos, t.mTile, e, start, rows, t.w, c1-c0)
 	}
 }

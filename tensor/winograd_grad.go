@@ -116,8 +116,12 @@ func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch
 				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
 				t.transformGradOutput(d[at*t.mTile:], dPos, n+i, r, count)
 			}
+			var soon simd.Ahead
+			if r+count == t.th {
+				t.s.ahead(&soon, n+images, n+2*images)
+			}
 			for pos := range t.positions {
-				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh)
+				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh, &soon)
 			}
 			fresh = false
 		}
@@ -176,7 +180,7 @@ func (t *tiledGrad) productBlock(i int, _ *par.Scratch) {
 	blocks := t.rowBlocks()
 	pos, b := i/blocks, i%blocks
 	tiles := (t.n1 - t.n0) * (t.r1 - t.r0) * t.tw
-	t.gradProduct(t.sum, t.v[pos*t.vPos:], t.d[pos*t.dPos:], pos, tiles, b*t.cin/blocks, (b+1)*t.cin/blocks, t.fresh)
+	t.gradProduct(t.sum, t.v[pos*t.vPos:], t.d[pos*t.dPos:], pos, tiles, b*t.cin/blocks, (b+1)*t.cin/blocks, t.fresh, nil)
 }
 
 func (t *tiledGrad) rowBlocks() int { return max(1, t.cin/64) }
@@ -187,12 +191,13 @@ func (t *tiledGrad) transformRows(i int, _ *par.Scratch) {
 }
 
 // gradProduct adds Vᵀ·D of count tiles at one position, rows c0…c1 of Cin, to sum, or writes it there if fresh.
-func (t tiling) gradProduct(sum, v, d []float32, pos, count, c0, c1 int, fresh bool) {
+func (t tiling) gradProduct(sum, v, d []float32, pos, count, c0, c1 int, fresh bool, soon *simd.Ahead) {
 	g := simd.Gemm{
 		M: c1 - c0, N: t.cout, K: count,
 		A: v[c0:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
 		B: d, BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
 		C: sum[(pos*t.cin+c0)*t.cout:], CRow: t.cout, Add: !fresh,
+		Ahead: soon,
 	}
 	g.Run()
 }

@@ -51,7 +51,45 @@ type Gemm struct {
 	CRow int
 	Add  bool      // add to C instead of overwriting it
 	Bias []float32 // [N] or empty; empty if Add
+
+	Ahead *Ahead // fetched meanwhile; may be nil
 }
+
+// Ahead is memory that will be read or written soon after a product. While that
+// keeps the processor busy its caches have time for more, so the assembly brings
+// a line of this to the L2 cache for every k of every tile. Results do not depend
+// on it.
+type Ahead struct {
+	parts [4][]float32
+	n     int
+}
+
+// Add appends x to what will be fetched, if there is room left for one more.
+func (a *Ahead) Add(x []float32) {
+	if len(x) > 0 && a.n < len(a.parts) {
+		a.parts[a.n] = x
+		a.n++
+	}
+}
+
+// take returns where the next lines are, nil if there are none. Lines beyond a
+// part's end are not worth a test in the kernel.
+func (a *Ahead) take(lines int) *float32 {
+	if a == nil || a.n == 0 {
+		return nil
+	}
+	x := a.parts[0]
+	if lines*lineFloats < len(x) {
+		a.parts[0] = x[lines*lineFloats:]
+	} else {
+		a.n--
+		copy(a.parts[:], a.parts[1:])
+	}
+	return &x[0]
+}
+
+// lineFloats is the number of elements in a cache line.
+const lineFloats = 16
 
 // panel is the number of columns that lie together in B.
 const panel = 32

@@ -23,10 +23,13 @@ func (s shape) label(v *isa) string {
 	return l
 }
 
-// registers holds what every kernel keeps in general registers. Strides are in
-// bytes. Seven rows of A are reached from one pointer with row, 3·row and 5·row.
+// registers holds what every kernel keeps in general registers, and on the stack
+// for want of more. Strides are in bytes. Seven rows of A are reached from one
+// pointer with row, 3·row and 5·row.
 type registers struct {
 	row, row3, row5, ak, bRow Register
+
+	left, seg Mem // tiles to do, segments done
 }
 
 type Register = reg.GPVirtual
@@ -46,7 +49,7 @@ func setup(v *isa) *registers {
 		SHLQ(Imm(2), r)
 		return r
 	}
-	r := &registers{row: stride("aRow"), ak: stride("aK"), bRow: stride("bRow"), row3: GP64(), row5: GP64()}
+	r := &registers{row: stride("aRow"), ak: stride("aK"), bRow: stride("bRow"), row3: GP64(), row5: GP64(), left: AllocLocal(8), seg: AllocLocal(8)}
 	LEAQ(Mem{Base: r.row, Index: r.row, Scale: 2}, r.row3)
 	LEAQ(Mem{Base: r.row, Index: r.row, Scale: 4}, r.row5)
 	return r
@@ -72,7 +75,7 @@ func (r *registers) address(p, q Register, i int) Mem {
 }
 
 // kernel writes the loops over panels, tiles, segments and k for one shape.
-// The panel loop advances the arguments c, b and bias in place.
+// The loops advance the arguments c, b, bias and ahead in place.
 //
 // Large operands are read faster than the hardware foresees: its prefetchers
 // stop at the end of a page, and a panel of B takes few microseconds. So while
@@ -80,7 +83,8 @@ func (r *registers) address(p, q Register, i int) Mem {
 // tile is computed that adds to C, the elements of C below it come to the L1.
 // Where there is no next panel the instructions do nothing. With B in memory
 // this halves the time of a product of 64 rows, with B in the caches it costs
-// 1 %.
+// 1 %. What the caller will need after this product is fetched with it, a line
+// for each k.
 func kernel(v *isa, r *registers, s shape) {
 	label := func(part string) string { return s.label(v) + part }
 	acc := func(i, j int) Op { return v.vector(i*s.vectors + j) }
@@ -96,8 +100,9 @@ func kernel(v *isa, r *registers, s shape) {
 	}
 
 	Label(s.label(v)) // panel loop
-	left, aTile, cTile := GP64(), GP64(), GP64()
-	Load(Param("tiles"), left)
+	aTile, cTile := GP64(), GP64()
+	Load(Param("tiles"), aTile)
+	MOVQ(aTile, r.left)
 	Load(Param("a"), aTile)
 	Load(Param("c"), cTile)
 
@@ -146,23 +151,24 @@ func kernel(v *isa, r *registers, s shape) {
 	}
 
 	Label(label("_start"))
-	seg := GP64()
-	XORQ(seg, seg)
+	MOVQ(I32(0), r.seg)
 	Label(label("_segment"))
 	p, q, b, k := GP64(), GP64(), GP64(), GP64()
+	MOVQ(r.seg, k)
 	Load(Param("aOff"), p)
-	MOVQ(Mem{Base: p, Index: seg, Scale: 8}, p)
+	MOVQ(Mem{Base: p, Index: k, Scale: 8}, p)
 	LEAQ(Mem{Base: aTile, Index: p, Scale: 4}, p)
 	if s.rows > 7 {
 		LEAQ(Mem{Base: p, Index: r.row3, Scale: 2}, q)
 		ADDQ(r.row, q)
 	}
 	Load(Param("bOff"), b)
-	MOVQ(Mem{Base: b, Index: seg, Scale: 8}, b)
+	MOVQ(Mem{Base: b, Index: k, Scale: 8}, b)
 	Load(Param("b"), k)
 	LEAQ(Mem{Base: k, Index: b, Scale: 4}, b)
 	Load(Param("k"), k)
-	next := GP64()
+	next, ahead := GP64(), GP64()
+	Load(Param("ahead"), ahead)
 	Load(Param("bPanel"), next)
 	SHLQ(Imm(2), next)
 	ADDQ(b, next)
@@ -172,6 +178,8 @@ func kernel(v *isa, r *registers, s shape) {
 		PREFETCHT1(Mem{Base: next, Disp: 4 * line})
 	}
 	ADDQ(r.bRow, next)
+	PREFETCHT1(Mem{Base: ahead})
+	ADDQ(address("aheadStep"), ahead)
 	for j := 0; j < s.vectors; j++ {
 		v.load(Mem{Base: b, Disp: 4 * v.lanes * j}, bVec(j), masked(j))
 	}
@@ -188,8 +196,10 @@ func kernel(v *isa, r *registers, s shape) {
 	ADDQ(r.bRow, b)
 	DECQ(k)
 	JNE(LabelRef(label("_k")))
-	INCQ(seg)
-	CMPQ(seg, address("segments"))
+	MOVQ(ahead, address("ahead"))
+	INCQ(r.seg)
+	MOVQ(r.seg, k)
+	CMPQ(k, address("segments"))
 	JLT(LabelRef(label("_segment")))
 
 	eachRow(func(i int) {
@@ -201,7 +211,7 @@ func kernel(v *isa, r *registers, s shape) {
 	step := GP64()
 	IMUL3Q(Imm(uint64(s.rows)), r.row, step)
 	ADDQ(step, aTile)
-	DECQ(left)
+	DECQ(r.left)
 	JNE(LabelRef(label("_tile")))
 
 	ADDQ(Imm(4*32), address("c"))
