@@ -60,10 +60,11 @@ func (c *attentionCall) forward(i int, mem *par.Scratch) {
 	head, block := i/c.blocks, i%c.blocks
 	kt := c.packHead(c.k, head, mem)
 	p := mem.Floats(min(queryBlock, c.t) * c.t)
-	for t0 := block * c.t / c.blocks; t0 < (block+1)*c.t/c.blocks; {
-		t1 := min(t0+queryBlock, (block+1)*c.t/c.blocks)
-		c.weights(p, c.q, kt, head, t0, t1)
-		c.product(c.y, p, c.v, head, t0, t1, false)
+	end := (block + 1) * c.t / c.blocks
+	for t0 := block * c.t / c.blocks; t0 < end; {
+		t1 := min(t0+queryBlock, end)
+		c.weights(p, c.q, kt, head, t0, t1, c.fetch(head, c.v, c.y))
+		c.product(c.y, p, c.v, head, t0, t1, false, c.fetch(head+1, c.k, c.q))
 		t0 = t1
 	}
 }
@@ -71,20 +72,28 @@ func (c *attentionCall) forward(i int, mem *par.Scratch) {
 // backward computes the gradients of one head.
 func (c *attentionCall) backward(head int, mem *par.Scratch) {
 	p, dp := mem.Floats(c.t*c.t), mem.Floats(c.t*c.t)
-	c.weights(p, c.q, c.packHead(c.k, head, mem), head, 0, c.t)
-	c.scores(dp, c.y, c.packHead(c.v, head, mem), head, 0, c.t)
+	c.weights(p, c.q, c.packHead(c.k, head, mem), head, 0, c.t, c.fetch(head, c.v, c.y))
+	c.scores(dp, c.y, c.packHead(c.v, head, mem), head, 0, c.t, c.fetch(head, c.dst.V, c.dst.Q, c.dst.K))
 	if !c.dst.V.Empty() {
-		c.transposedProduct(c.dst.V, p, c.y, head, c.dst.AddV)
+		c.transposedProduct(c.dst.V, p, c.y, head, c.dst.AddV, simd.Ahead{})
 	}
 	for r := 0; r < c.t*c.t; r += c.t {
 		simd.SoftmaxGrad(dp[r:r+c.t], p[r:r+c.t], dp[r:r+c.t], c.scale)
 	}
 	if !c.dst.Q.Empty() {
-		c.product(c.dst.Q, dp, c.k, head, 0, c.t, c.dst.AddQ)
+		c.product(c.dst.Q, dp, c.k, head, 0, c.t, c.dst.AddQ, simd.Ahead{})
 	}
 	if !c.dst.K.Empty() {
-		c.transposedProduct(c.dst.K, dp, c.q, head, c.dst.AddK)
+		c.transposedProduct(c.dst.K, dp, c.q, head, c.dst.AddK, c.fetch(head+1, c.k, c.q))
 	}
+}
+
+// fetch lists the image of a head as needed soon in each of xs, if it is the image's first.
+func (c *attentionCall) fetch(head int, xs ...Tensor) (soon simd.Ahead) {
+	if head%c.heads == 0 {
+		fetchImages(&soon, head/c.heads, head/c.heads+1, xs...)
+	}
+	return soon
 }
 
 // queryBlock is the number of queries whose scores are computed together.
@@ -122,42 +131,45 @@ func (a attention) packHead(x Tensor, head int, mem *par.Scratch) []float32 {
 }
 
 // scores computes s = x·zᵀ for queries t0…t1 of x against all positions of z, packed by packHead in zt. s [t1−t0 T].
-func (a attention) scores(s []float32, x Tensor, zt []float32, head, t0, t1 int) {
+func (a attention) scores(s []float32, x Tensor, zt []float32, head, t0, t1 int, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: t1 - t0, N: a.t, K: a.d,
 		A: x.Data[a.at(head)+t0*a.c:], ARow: a.c, AK: 1, AOff: zeroOffset,
 		B: zt, BRow: panelWidth, BPanel: panelWidth * a.d, BOff: zeroOffset,
 		C: s, CRow: a.t,
+		Ahead: &soon,
 	}
 	g.Run()
 }
 
 // weights computes p = softmax(q·kᵀ/√D) for queries t0…t1.
-func (a attention) weights(p []float32, q Tensor, kt []float32, head, t0, t1 int) {
-	a.scores(p, q, kt, head, t0, t1)
+func (a attention) weights(p []float32, q Tensor, kt []float32, head, t0, t1 int, soon simd.Ahead) {
+	a.scores(p, q, kt, head, t0, t1, soon)
 	for r := 0; r < (t1-t0)*a.t; r += a.t {
 		simd.Softmax(p[r:r+a.t], p[r:r+a.t], a.scale)
 	}
 }
 
 // product computes y (+)= p·x for queries t0…t1. p [t1−t0 T].
-func (a attention) product(y Tensor, p []float32, x Tensor, head, t0, t1 int, add bool) {
+func (a attention) product(y Tensor, p []float32, x Tensor, head, t0, t1 int, add bool, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: t1 - t0, N: a.d, K: a.t,
 		A: p, ARow: a.t, AK: 1, AOff: zeroOffset,
 		B: x.Data[a.at(head):], BRow: a.c, BPanel: panelWidth, BOff: zeroOffset,
 		C: y.Data[a.at(head)+t0*a.c:], CRow: a.c, Add: add,
+		Ahead: &soon,
 	}
 	g.Run()
 }
 
 // transposedProduct computes y (+)= pᵀ·x. p [T T].
-func (a attention) transposedProduct(y Tensor, p []float32, x Tensor, head int, add bool) {
+func (a attention) transposedProduct(y Tensor, p []float32, x Tensor, head int, add bool, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: a.t, N: a.d, K: a.t,
 		A: p, ARow: 1, AK: a.t, AOff: zeroOffset,
 		B: x.Data[a.at(head):], BRow: a.c, BPanel: panelWidth, BOff: zeroOffset,
 		C: y.Data[a.at(head):], CRow: a.c, Add: add,
+		Ahead: &soon,
 	}
 	g.Run()
 }

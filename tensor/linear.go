@@ -51,11 +51,16 @@ var rowsGrads frames[rowsGrad]
 func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, _ *par.Scratch) {
 	k0, k1 := n0*c.perImage, n1*c.perImage
 	for k := k0; k < k1; k += depthBlock {
+		var soon simd.Ahead
+		next, end := min(k+depthBlock, k1), min(k+2*depthBlock, k1)
+		soon.Add(c.x[next*c.in : end*c.in])
+		soon.Add(c.dy[next*c.out : end*c.out])
 		g := simd.Gemm{
 			M: r1 - r0, N: c.out, K: min(depthBlock, k1-k),
 			A: c.x[k*c.in+r0:], ARow: 1, AK: c.in, AOff: zeroOffset,
 			B: c.dy[k*c.out:], BRow: c.out, BPanel: panelWidth, BOff: zeroOffset,
 			C: dst, CRow: c.out, Add: k > k0,
+			Ahead: &soon,
 		}
 		g.Run()
 	}
@@ -124,11 +129,16 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 	r0, r1 := block*rowBlock, min((block+1)*rowBlock, c.rows)
 	p0, p1 := group*panels/c.groups, (group+1)*panels/c.groups
 	c0, c1 := p0*panelWidth, min(p1*panelWidth, c.out)
+	var soon simd.Ahead
+	next := min(r1+rowBlock, c.rows)
+	soon.Add(c.x[r1*c.in : next*c.in])
+	soon.Add(c.y[r1*c.out : next*c.out])
 	g := simd.Gemm{
 		M: r1 - r0, N: c1 - c0, K: c.in,
 		A: c.x[r0*c.in : r1*c.in], ARow: c.in, AK: 1, AOff: zeroOffset,
 		B: c.wp[p0*panelWidth*c.in:], BRow: panelWidth, BPanel: panelWidth * c.in, BOff: zeroOffset,
 		C: c.y[r0*c.out+c0:], CRow: c.out, Add: c.add,
+		Ahead: &soon,
 	}
 	if c.b != nil {
 		g.Bias = c.b[c0:c1]
@@ -138,11 +148,14 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 
 // addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them.
 func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool) {
+	var soon simd.Ahead
+	soon.Add(y[:rows*out])
 	g := simd.Gemm{
 		M: rows, N: out, K: in,
 		A: x, ARow: in, AK: 1, AOff: zeroOffset,
 		B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: zeroOffset,
 		C: y, CRow: out, Add: add, Bias: b,
+		Ahead: &soon,
 	}
 	g.Run()
 }

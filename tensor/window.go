@@ -130,15 +130,6 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 	}
 }
 
-// ahead lists images n0…n1, as far as there are so many, as needed soon.
-func (s *source) ahead(soon *simd.Ahead, n0, n1 int) {
-	for _, x := range [...]Tensor{s.x, s.join} {
-		if size := perImage(x); size > 0 {
-			soon.Add(x.Data[min(n0*size, len(x.Data)):min(n1*size, len(x.Data))])
-		}
-	}
-}
-
 // padded returns the images n0…n1 of s bordered by zeros, in memory of tensor.work: rows and cols count the border.
 func (s *source) padded(n0, n1, top, left, rows, cols int) []float32 {
 	_, _, _, c := s.dims()

@@ -301,7 +301,7 @@ func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, c
 		soon.Add(to.residual.Data[lo:hi])
 	}
 	if r+count == t.th {
-		s.ahead(soon, p.n1, 2*p.n1-p.n0)
+		fetchImages(soon, p.n1, 2*p.n1-p.n0, s.x, s.join)
 	}
 }
 

@@ -118,7 +118,7 @@ func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch
 			}
 			var soon simd.Ahead
 			if r+count == t.th {
-				t.s.ahead(&soon, n+images, n+2*images)
+				fetchImages(&soon, n+images, n+2*images, t.s.x, t.s.join)
 			}
 			for pos := range t.positions {
 				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, 0, t.cin, fresh, &soon)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"ddpm/internal/par"
+	"ddpm/internal/simd"
 )
 
 // span is the number of elements in one piece of elementwise work: large enough to hide the hand-over, small enough
@@ -172,4 +173,13 @@ func perImage(x Tensor) int {
 		return 0
 	}
 	return len(x.Data) / x.Shape[0]
+}
+
+// fetchImages lists images n0…n1 of each of xs, as far as there are so many, as needed soon.
+func fetchImages(soon *simd.Ahead, n0, n1 int, xs ...Tensor) {
+	for _, x := range xs {
+		if size := perImage(x); size > 0 {
+			soon.Add(x.Data[min(n0*size, len(x.Data)):min(n1*size, len(x.Data))])
+		}
+	}
 }
