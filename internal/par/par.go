@@ -1,7 +1,9 @@
 // Package par runs independent pieces of work on all processors.
 //
 // The caller cuts the work into pieces by its shape alone and each piece computes the same thing wherever it runs, so
-// results have the same bits for any GOMAXPROCS. Which worker takes which piece is decided as they go.
+// results have the same bits for any GOMAXPROCS. Which worker takes which piece is decided as they go: at first each
+// has its own share, neighbouring pieces and the same ones in every call, so that what one call leaves in a core's cache
+// is there for the next; who is done early helps the others.
 package par
 
 import (
@@ -18,8 +20,8 @@ func For(n int, f func(i int, s *Scratch)) {
 	procs := runtime.GOMAXPROCS(0)
 	helpers := min(n, procs) - 1
 	if helpers <= 0 {
-		s := takeScratch()
-		defer returnScratch(s)
+		s := takeScratch(0)
+		defer returnScratch(0, s)
 		for i := range n {
 			s.reset()
 			f(i, s)
@@ -27,9 +29,8 @@ func For(n int, f func(i int, s *Scratch)) {
 		return
 	}
 	j := takeJob()
-	j.n, j.f, j.run = int64(n), f, max(1, int64(n/(runsPerWorker*procs)))
-	j.next.Store(0)
-	j.left.Store(int64(n))
+	j.f, j.run = f, max(1, int64(n/(runsPerWorker*procs)))
+	j.share(n, helpers+1)
 	j.done.Add(1)
 	startWorkers(helpers)
 	for range helpers {
@@ -40,7 +41,7 @@ func For(n int, f func(i int, s *Scratch)) {
 			j.users.Add(-1)
 		}
 	}
-	j.work()
+	j.work(0)
 	if !spin(func() bool { return j.left.Load() == 0 }) {
 		j.done.Wait()
 	}
@@ -58,31 +59,52 @@ const runsPerWorker = 8
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
 // when the caller and all workers that received it have left.
 type job struct {
-	n        int64
 	run      int64 // pieces handed out at a time
 	f        func(int, *Scratch)
-	next     atomic.Int64   // the next piece to hand out
+	shares   []share
 	left     atomic.Int64   // pieces that have not returned
 	done     sync.WaitGroup // released by the last of them
 	users    atomic.Int32
 	panicked atomic.Pointer[any]
 }
 
-// work takes pieces until there are none left.
-func (j *job) work() {
-	i := j.next.Add(j.run) - j.run
-	if i >= j.n {
-		return
+// A share is the pieces that one worker takes first.
+type share struct {
+	next atomic.Int64 // the next piece to hand out
+	end  int64
+	_    [48]byte // shares lie in cache lines of their own
+}
+
+// share cuts n pieces in equal shares.
+func (j *job) share(n, shares int) {
+	if cap(j.shares) < shares {
+		j.shares = make([]share, shares)
 	}
-	s := takeScratch()
-	for ; i < j.n; i = j.next.Add(j.run) - j.run {
-		end := min(i+j.run, j.n)
-		j.pieces(int(i), int(end), s)
-		if j.left.Add(i-end) == 0 {
-			j.done.Done()
+	j.shares = j.shares[:shares]
+	for k := range j.shares {
+		j.shares[k].next.Store(int64(k * n / shares))
+		j.shares[k].end = int64((k + 1) * n / shares)
+	}
+	j.left.Store(int64(n))
+}
+
+// work takes pieces until there are none left, at first those of a worker's own share.
+func (j *job) work(worker int) {
+	var s *Scratch
+	for k := range j.shares {
+		own := &j.shares[(worker+k)%len(j.shares)]
+		for i := own.next.Add(j.run) - j.run; i < own.end; i = own.next.Add(j.run) - j.run {
+			if s == nil {
+				s = takeScratch(worker)
+				defer returnScratch(worker, s)
+			}
+			end := min(i+j.run, own.end)
+			j.pieces(int(i), int(end), s)
+			if j.left.Add(i-end) == 0 {
+				j.done.Done()
+			}
 		}
 	}
-	returnScratch(s)
 }
 
 func (j *job) pieces(i, end int, s *Scratch) {
@@ -139,12 +161,12 @@ func startWorkers(n int) {
 	workers.Lock()
 	defer workers.Unlock()
 	for ; workers.n < n; workers.n++ {
-		go serve()
+		go serve(workers.n + 1)
 	}
 }
 
-// serve works on jobs as they come.
-func serve() {
+// serve works on jobs as they come. The goroutine that calls For is worker 0, those that help it are counted from 1.
+func serve(worker int) {
 	for {
 		var j *job
 		if !spin(func() bool {
@@ -157,7 +179,7 @@ func serve() {
 		}) {
 			j = <-jobs
 		}
-		j.work()
+		j.work(worker)
 		j.leave()
 	}
 }

@@ -65,26 +65,30 @@ func (s *Scratch) reset() {
 	s.used, s.held, s.want = 0, 0, 0
 }
 
-// idle holds the scratch memories no worker is using.
+// idle holds, for each worker, the scratch memories it is not using: it gets back what is in its core's cache.
 var idle struct {
 	sync.Mutex
-	list []*Scratch
+	lists [][]*Scratch
 }
 
-func takeScratch() *Scratch {
+func takeScratch(worker int) *Scratch {
 	idle.Lock()
 	defer idle.Unlock()
-	if n := len(idle.list); n > 0 {
-		s := idle.list[n-1]
-		idle.list = idle.list[:n-1]
+	for len(idle.lists) <= worker {
+		idle.lists = append(idle.lists, nil)
+	}
+	list := &idle.lists[worker]
+	if n := len(*list); n > 0 {
+		s := (*list)[n-1]
+		*list = (*list)[:n-1]
 		return s
 	}
 	return new(Scratch)
 }
 
-func returnScratch(s *Scratch) {
+func returnScratch(worker int, s *Scratch) {
 	s.reset()
 	idle.Lock()
 	defer idle.Unlock()
-	idle.list = append(idle.list, s)
+	idle.lists[worker] = append(idle.lists[worker], s)
 }
