@@ -90,14 +90,13 @@ func (j *job) share(n, shares int) {
 
 // work takes pieces until there are none left, at first those of a worker's own share.
 func (j *job) work(worker int) {
-	var s *Scratch
+	if j.left.Load() == 0 {
+		return
+	}
+	s := takeScratch(worker)
 	for k := range j.shares {
 		own := &j.shares[(worker+k)%len(j.shares)]
 		for i := own.next.Add(j.run) - j.run; i < own.end; i = own.next.Add(j.run) - j.run {
-			if s == nil {
-				s = takeScratch(worker)
-				defer returnScratch(worker, s)
-			}
 			end := min(i+j.run, own.end)
 			j.pieces(int(i), int(end), s)
 			if j.left.Add(i-end) == 0 {
@@ -105,6 +104,7 @@ func (j *job) work(worker int) {
 			}
 		}
 	}
+	returnScratch(worker, s)
 }
 
 func (j *job) pieces(i, end int, s *Scratch) {
