@@ -52,10 +52,10 @@ func (c *concat) join(i int, _ *par.Scratch) {
 
 // joinPixels writes pixels of a and b, ca and cb channels, joined, until dst is full.
 func joinPixels(dst, a, b []float32, ca, cb int) {
-	for c := ca + cb; len(dst) > 0; dst, a, b = dst[c:], a[ca:], b[cb:] {
-		copy(dst[:ca], a)
-		copy(dst[ca:c], b)
-	}
+	c := ca + cb
+	pixels := len(dst) / max(1, c)
+	simd.CopyPixels(dst, c, a, ca, pixels, ca, false)
+	simd.CopyPixels(dst[min(ca, len(dst)):], c, b, cb, pixels, cb, false)
 }
 
 // split computes row i of the parts that are wanted.
@@ -75,18 +75,11 @@ func takeChannels(dx Tensor, add bool, dy []float32, i, c int, first bool) {
 	if dx.Empty() {
 		return
 	}
-	cx := dx.Shape[len(dx.Shape)-1]
+	cx, size := dx.Shape[len(dx.Shape)-1], perImage(dx)
 	if !first {
 		dy = dy[min(c-cx, len(dy)):]
 	}
-	size := perImage(dx)
-	for dst := dx.Data[i*size:][:size]; len(dst) > 0; dst, dy = dst[cx:], dy[min(c, len(dy)):] {
-		if add {
-			simd.Axpy(dst[:cx], 1, dy[:cx])
-		} else {
-			copy(dst[:cx], dy)
-		}
-	}
+	simd.CopyPixels(dx.Data[i*size:][:size], cx, dy, c, size/max(1, cx), cx, add)
 }
 
 // concatDims checks the shapes of Concat and returns the first dimension and the channels of a and b.
@@ -117,10 +110,8 @@ func Upsample(y, x Tensor) {
 
 // enlargeRow writes every pixel of src, c channels, twice.
 func enlargeRow(dst, src []float32, c int) {
-	for p := 0; p < len(src); p += c {
-		copy(dst[2*p:], src[p:p+c])
-		copy(dst[2*p+c:], src[p:p+c])
-	}
+	simd.CopyPixels(dst, 2*c, src, c, len(src)/max(1, c), c, false)
+	simd.CopyPixels(dst[c:], 2*c, src, c, len(src)/max(1, c), c, false)
 }
 
 // UpsampleGrad adds the gradient of Upsample: dx += the sum of dy over each 2×2 block.
@@ -139,17 +130,9 @@ func UpsampleGrad(dx, dy Tensor) {
 
 // foldRows computes a row dx (+)= the sum over each 2×2 block of the two rows dy, twice as long.
 func foldRows(dx []float32, add bool, dy []float32, c int) {
-	first, second := dy[:2*len(dx)], dy[2*len(dx):][:2*len(dx)]
-	for p := 0; p < len(dx); p += c {
-		dst, a, b := dx[p:p+c], first[2*p:], second[2*p:]
-		if add {
-			simd.Axpy(dst, 1, a[:c])
-			simd.Axpy(dst, 1, a[c:][:c])
-		} else {
-			simd.Add(dst, a[:c], a[c:][:c])
-		}
-		simd.Axpy(dst, 1, b[:c])
-		simd.Axpy(dst, 1, b[c:][:c])
+	for _, corner := range [4]int{0, c, 2 * len(dx), 2*len(dx) + c} {
+		simd.CopyPixels(dx, c, dy[corner:], 2*c, len(dx)/max(1, c), c, add)
+		add = true
 	}
 }
 

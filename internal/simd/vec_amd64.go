@@ -38,6 +38,12 @@ func affine3AVX512(dx []float32, du []float32, x []float32, a []float32, b []flo
 func affine3AddAVX512(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
 
 //go:noescape
+func copyPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+
+//go:noescape
+func addPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+
+//go:noescape
 func addRowsAVX512(y []float32, row []float32, pixels int)
 
 //go:noescape
@@ -111,6 +117,12 @@ func affine3AVX2(dx []float32, du []float32, x []float32, a []float32, b []float
 
 //go:noescape
 func affine3AddAVX2(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
+
+//go:noescape
+func copyPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+
+//go:noescape
+func addPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
 
 //go:noescape
 func addRowsAVX2(y []float32, row []float32, pixels int)

@@ -2035,6 +2035,118 @@ done66:
 	VZEROUPPER
 	RET
 
+// func copyPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·copyPixelsAVX512(SB), NOSPLIT, $0-80
+	MOVQ  y_base+0(FP), AX
+	MOVQ  x_base+32(FP), CX
+	MOVQ  pixels+64(FP), DX
+	MOVQ  c+72(FP), BX
+	MOVQ  yPix+24(FP), SI
+	MOVQ  xPix+56(FP), DI
+	SHLQ  $0x02, SI
+	SHLQ  $0x02, DI
+	MOVQ  BX, R8
+	ANDQ  $0x1f, R8
+	MOVQ  $-1, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K1
+	SHRQ  $0x10, R9
+	KMOVW R9, K2
+	SHRQ  $0x10, R9
+	SUBQ  $0x20, BX
+	SHLQ  $0x02, BX
+
+pixel67:
+	XORQ R9, R9
+	CMPQ R9, BX
+	JGT  tail69
+
+vector68:
+	VMOVUPS (CX)(R9*1), Z0
+	VMOVUPS 64(CX)(R9*1), Z1
+	VMOVUPS Z0, (AX)(R9*1)
+	VMOVUPS Z1, 64(AX)(R9*1)
+	ADDQ    $0x80, R9
+	CMPQ    R9, BX
+	JLE     vector68
+
+tail69:
+	TESTQ     R8, R8
+	JEQ       next70
+	VMOVUPS.Z (CX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(CX)(R9*1), K2, Z1
+	VMOVUPS   Z0, K1, (AX)(R9*1)
+	VMOVUPS   Z1, K2, 64(AX)(R9*1)
+
+next70:
+	ADDQ SI, AX
+	ADDQ DI, CX
+	DECQ DX
+	JNE  pixel67
+	VZEROUPPER
+	RET
+
+// func addPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addPixelsAVX512(SB), NOSPLIT, $0-80
+	MOVQ  y_base+0(FP), AX
+	MOVQ  x_base+32(FP), CX
+	MOVQ  pixels+64(FP), DX
+	MOVQ  c+72(FP), BX
+	MOVQ  yPix+24(FP), SI
+	MOVQ  xPix+56(FP), DI
+	SHLQ  $0x02, SI
+	SHLQ  $0x02, DI
+	MOVQ  BX, R8
+	ANDQ  $0x1f, R8
+	MOVQ  $-1, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K1
+	SHRQ  $0x10, R9
+	KMOVW R9, K2
+	SHRQ  $0x10, R9
+	SUBQ  $0x20, BX
+	SHLQ  $0x02, BX
+
+pixel71:
+	XORQ R9, R9
+	CMPQ R9, BX
+	JGT  tail73
+
+vector72:
+	VMOVUPS (CX)(R9*1), Z0
+	VMOVUPS 64(CX)(R9*1), Z1
+	VMOVUPS (AX)(R9*1), Z2
+	VMOVUPS 64(AX)(R9*1), Z3
+	VADDPS  Z0, Z2, Z0
+	VADDPS  Z1, Z3, Z1
+	VMOVUPS Z0, (AX)(R9*1)
+	VMOVUPS Z1, 64(AX)(R9*1)
+	ADDQ    $0x80, R9
+	CMPQ    R9, BX
+	JLE     vector72
+
+tail73:
+	TESTQ     R8, R8
+	JEQ       next74
+	VMOVUPS.Z (CX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(CX)(R9*1), K2, Z1
+	VMOVUPS.Z (AX)(R9*1), K1, Z2
+	VMOVUPS.Z 64(AX)(R9*1), K2, Z3
+	VADDPS    Z0, Z2, Z0
+	VADDPS    Z1, Z3, Z1
+	VMOVUPS   Z0, K1, (AX)(R9*1)
+	VMOVUPS   Z1, K2, 64(AX)(R9*1)
+
+next74:
+	ADDQ SI, AX
+	ADDQ DI, CX
+	DECQ DX
+	JNE  pixel71
+	VZEROUPPER
+	RET
+
 // func addRowsAVX512(y []float32, row []float32, pixels int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addRowsAVX512(SB), NOSPLIT, $0-56
@@ -2054,14 +2166,14 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, BX
 	XORQ  DI, DI
 	TESTQ DX, DX
-	JEQ   done71
+	JEQ   done79
 
-pixel67:
+pixel75:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail69
+	JGT  tail77
 
-vector68:
+vector76:
 	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS 64(AX)(DI*1), Z1
 	VMOVUPS (CX)(R8*1), Z2
@@ -2073,11 +2185,11 @@ vector68:
 	ADDQ    $0x80, DI
 	ADDQ    $0x80, R8
 	CMPQ    R8, BX
-	JLE     vector68
+	JLE     vector76
 
-tail69:
+tail77:
 	TESTQ     SI, SI
-	JEQ       next70
+	JEQ       next78
 	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(AX)(DI*1), K2, Z1
 	VMOVUPS.Z (CX)(R8*1), K1, Z2
@@ -2088,11 +2200,11 @@ tail69:
 	VMOVUPS   Z1, K2, 64(AX)(DI*1)
 	LEAQ      (DI)(SI*4), DI
 
-next70:
+next78:
 	DECQ DX
-	JNE  pixel67
+	JNE  pixel75
 
-done71:
+done79:
 	VZEROUPPER
 	RET
 
@@ -2105,27 +2217,27 @@ TEXT ·channelSumsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done76
+	JEQ   done84
 
-block72:
+block80:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector73:
+vector81:
 	MOVQ   DX, R8
 	SUBQ   DI, R8
 	CMPQ   R8, $0x40
-	JLT    tail74
+	JLT    tail82
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last78
+	JLT    last86
 
-pair77:
+pair85:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Z2
 	VMOVUPS (AX)(R9*1), Z3
@@ -2133,26 +2245,26 @@ pair77:
 	VADDPS  Z3, Z1, Z1
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair77
+	JGE     pair85
 
-last78:
+last86:
 	CMPQ    R10, $-1
-	JNE     flush79
+	JNE     flush87
 	VMOVUPS (AX)(R8*1), Z2
 	VADDPS  Z2, Z0, Z0
 
-flush79:
+flush87:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Z2
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z0, Z2, Z0
 	VMOVUPS Z0, (R8)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     vector73
+	JMP     vector81
 
-tail74:
+tail82:
 	SHRQ   $0x02, R8
-	JEQ    end75
+	JEQ    end83
 	MOVQ   $-1, R9
 	BZHIQ  R8, R9, R9
 	KMOVW  R9, K1
@@ -2162,9 +2274,9 @@ tail74:
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last81
+	JLT    last89
 
-pair80:
+pair88:
 	LEAQ      (R8)(DX*1), R9
 	VMOVUPS.Z (AX)(R8*1), K1, Z2
 	VMOVUPS.Z (AX)(R9*1), K1, Z3
@@ -2172,29 +2284,29 @@ pair80:
 	VADDPS    Z3, Z1, Z1
 	LEAQ      (R8)(DX*2), R8
 	SUBQ      $0x02, R10
-	JGE       pair80
+	JGE       pair88
 
-last81:
+last89:
 	CMPQ      R10, $-1
-	JNE       flush82
+	JNE       flush90
 	VMOVUPS.Z (AX)(R8*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 
-flush82:
+flush90:
 	MOVQ      sum_base+0(FP), R8
 	VMOVUPS.Z (R8)(DI*1), K1, Z2
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z0, Z2, Z0
 	VMOVUPS   Z0, K1, (R8)(DI*1)
 
-end75:
+end83:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block72
+	JNE   block80
 
-done76:
+done84:
 	VZEROUPPER
 	RET
 
@@ -2207,19 +2319,19 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-80
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done87
+	JEQ   done95
 
-block83:
+block91:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector84:
+vector92:
 	MOVQ    DX, R8
 	SUBQ    DI, R8
 	CMPQ    R8, $0x40
-	JLT     tail85
+	JLT     tail93
 	MOVQ    mean_base+48(FP), R8
 	VMOVUPS (R8)(DI*1), Z0
 	VXORPS  Z1, Z1, Z1
@@ -2227,9 +2339,9 @@ vector84:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last89
+	JLT     last97
 
-pair88:
+pair96:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Z3
 	VMOVUPS (AX)(R9*1), Z4
@@ -2241,28 +2353,28 @@ pair88:
 	VADDPS  Z4, Z2, Z2
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair88
+	JGE     pair96
 
-last89:
+last97:
 	CMPQ    R10, $-1
-	JNE     flush90
+	JNE     flush98
 	VMOVUPS (AX)(R8*1), Z3
 	VSUBPS  Z0, Z3, Z0
 	VMULPS  Z0, Z0, Z0
 	VADDPS  Z0, Z1, Z1
 
-flush90:
+flush98:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Z0
 	VADDPS  Z2, Z1, Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (R8)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     vector84
+	JMP     vector92
 
-tail85:
+tail93:
 	SHRQ      $0x02, R8
-	JEQ       end86
+	JEQ       end94
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
@@ -2274,9 +2386,9 @@ tail85:
 	LEAQ      (BX)(DI*1), R8
 	MOVQ      SI, R10
 	SUBQ      $0x02, R10
-	JLT       last92
+	JLT       last100
 
-pair91:
+pair99:
 	LEAQ      (R8)(DX*1), R9
 	VMOVUPS.Z (AX)(R8*1), K1, Z3
 	VMOVUPS.Z (AX)(R9*1), K1, Z4
@@ -2288,31 +2400,31 @@ pair91:
 	VADDPS    Z4, Z2, Z2
 	LEAQ      (R8)(DX*2), R8
 	SUBQ      $0x02, R10
-	JGE       pair91
+	JGE       pair99
 
-last92:
+last100:
 	CMPQ      R10, $-1
-	JNE       flush93
+	JNE       flush101
 	VMOVUPS.Z (AX)(R8*1), K1, Z3
 	VSUBPS    Z0, Z3, Z0
 	VMULPS    Z0, Z0, Z0
 	VADDPS    Z0, Z1, Z1
 
-flush93:
+flush101:
 	MOVQ      sum_base+0(FP), R8
 	VMOVUPS.Z (R8)(DI*1), K1, Z0
 	VADDPS    Z2, Z1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(DI*1)
 
-end86:
+end94:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block83
+	JNE   block91
 
-done87:
+done95:
 	VZEROUPPER
 	RET
 
@@ -2325,9 +2437,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x20, BX
-	JLT  tail95
+	JLT  tail103
 
-loop94:
+loop102:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS 64(CX)(SI*1), Z1
 	VMOVUPS (DX)(SI*1), Z2
@@ -2338,11 +2450,11 @@ loop94:
 	VMOVUPS Z1, 64(AX)(SI*1)
 	ADDQ    $0x80, SI
 	SUBQ    $0x20, BX
-	JGE     loop94
+	JGE     loop102
 
-tail95:
+tail103:
 	ADDQ      $0x20, BX
-	JEQ       done96
+	JEQ       done104
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
@@ -2358,7 +2470,7 @@ tail95:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	VMOVUPS   Z1, K2, 64(AX)(SI*1)
 
-done96:
+done104:
 	VZEROUPPER
 	RET
 
@@ -2371,9 +2483,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail98
+	JLT          tail106
 
-loop97:
+loop105:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2386,11 +2498,11 @@ loop97:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop97
+	JGE     loop105
 
-tail98:
+tail106:
 	ADDQ      $0x20, DX
-	JEQ       done99
+	JEQ       done107
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2408,7 +2520,7 @@ tail98:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done99:
+done107:
 	VZEROUPPER
 	RET
 
@@ -2421,9 +2533,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail101
+	JLT          tail109
 
-loop100:
+loop108:
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS 64(CX)(BX*1), Z2
 	VMULPS  Z1, Z0, Z1
@@ -2432,11 +2544,11 @@ loop100:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop100
+	JGE     loop108
 
-tail101:
+tail109:
 	ADDQ      $0x20, DX
-	JEQ       done102
+	JEQ       done110
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2450,7 +2562,7 @@ tail101:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done102:
+done110:
 	VZEROUPPER
 	RET
 
@@ -2463,9 +2575,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail104
+	JLT          tail112
 
-loop103:
+loop111:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2480,11 +2592,11 @@ loop103:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop103
+	JGE     loop111
 
-tail104:
+tail112:
 	ADDQ      $0x20, DX
-	JEQ       done105
+	JEQ       done113
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2504,7 +2616,7 @@ tail104:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done105:
+done113:
 	VZEROUPPER
 	RET
 
@@ -2517,9 +2629,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail107
+	JLT    tail115
 
-loop106:
+loop114:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2534,11 +2646,11 @@ loop106:
 	VADDPD        Z5, Z1, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop106
+	JGE           loop114
 
-tail107:
+tail115:
 	ADDQ          $0x20, CX
-	JEQ           done108
+	JEQ           done116
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2558,7 +2670,7 @@ tail107:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done108:
+done116:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2580,9 +2692,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail110
+	JLT    tail118
 
-loop109:
+loop117:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2605,11 +2717,11 @@ loop109:
 	VFMADD231PD   Z5, Z9, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop109
+	JGE           loop117
 
-tail110:
+tail118:
 	ADDQ          $0x20, DX
-	JEQ           done111
+	JEQ           done119
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2637,7 +2749,7 @@ tail110:
 	VFMADD231PD   Z3, Z7, Z0
 	VFMADD231PD   Z5, Z9, Z1
 
-done111:
+done119:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2658,9 +2770,9 @@ TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail113
+	JLT    tail121
 
-loop112:
+loop120:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2675,11 +2787,11 @@ loop112:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop112
+	JGE           loop120
 
-tail113:
+tail121:
 	ADDQ          $0x20, CX
-	JEQ           done114
+	JEQ           done122
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2699,7 +2811,7 @@ tail113:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done114:
+done122:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2721,9 +2833,9 @@ TEXT ·squaredDistanceAVX512(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail116
+	JLT    tail124
 
-loop115:
+loop123:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VMOVUPS       (CX)(BX*1), Z4
@@ -2742,11 +2854,11 @@ loop115:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop115
+	JGE           loop123
 
-tail116:
+tail124:
 	ADDQ          $0x20, DX
-	JEQ           done117
+	JEQ           done125
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2770,7 +2882,7 @@ tail116:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done117:
+done125:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2793,9 +2905,9 @@ TEXT ·squaredErrorAVX512(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x20, BX
-	JLT    tail119
+	JLT    tail127
 
-loop118:
+loop126:
 	VMOVUPS       (CX)(SI*1), Z2
 	VMOVUPS       64(CX)(SI*1), Z3
 	VMOVUPS       (DX)(SI*1), Z4
@@ -2816,11 +2928,11 @@ loop118:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, SI
 	SUBQ          $0x20, BX
-	JGE           loop118
+	JGE           loop126
 
-tail119:
+tail127:
 	ADDQ          $0x20, BX
-	JEQ           done120
+	JEQ           done128
 	MOVQ          $-1, DI
 	BZHIQ         BX, DI, DI
 	KMOVW         DI, K1
@@ -2846,7 +2958,7 @@ tail119:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done120:
+done128:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2867,9 +2979,9 @@ TEXT ·allFiniteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail122
+	JLT    tail130
 
-loop121:
+loop129:
 	VMOVUPS (AX)(DX*1), Z2
 	VMOVUPS 64(AX)(DX*1), Z3
 	VSUBPS  Z2, Z2, Z2
@@ -2878,11 +2990,11 @@ loop121:
 	VORPS   Z3, Z1, Z1
 	ADDQ    $0x80, DX
 	SUBQ    $0x20, CX
-	JGE     loop121
+	JGE     loop129
 
-tail122:
+tail130:
 	ADDQ      $0x20, CX
-	JEQ       done123
+	JEQ       done131
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -2896,7 +3008,7 @@ tail122:
 	VORPS     Z2, Z0, Z0
 	VORPS     Z3, Z1, Z1
 
-done123:
+done131:
 	VORPS  Z1, Z0, Z0
 	VCMPPS $0x03, Z0, Z0, K1
 	KMOVW  K1, AX
@@ -2926,9 +3038,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x20, SI
-	JLT          tail125
+	JLT          tail133
 
-loop124:
+loop132:
 	VMOVUPS (CX)(DI*1), Z9
 	VMOVUPS 64(CX)(DI*1), Z10
 	VMULPS  Z9, Z8, Z9
@@ -2975,11 +3087,11 @@ loop124:
 	VMOVUPS Z10, 64(AX)(DI*1)
 	ADDQ    $0x80, DI
 	SUBQ    $0x20, SI
-	JGE     loop124
+	JGE     loop132
 
-tail125:
+tail133:
 	ADDQ      $0x20, SI
-	JEQ       done126
+	JEQ       done134
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3031,7 +3143,7 @@ tail125:
 	VMOVUPS   Z1, K1, (AX)(DI*1)
 	VMOVUPS   Z0, K2, 64(AX)(DI*1)
 
-done126:
+done134:
 	VZEROUPPER
 	RET
 
@@ -3045,9 +3157,9 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail128
+	JLT          tail136
 
-loop127:
+loop135:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y0, Y4
@@ -3110,11 +3222,11 @@ loop127:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop127
+	JGE         loop135
 
-tail128:
+tail136:
 	ADDQ        $0x10, DX
-	JEQ         done129
+	JEQ         done137
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3181,7 +3293,7 @@ tail128:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done129:
+done137:
 	VZEROUPPER
 	RET
 
@@ -3229,9 +3341,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail131
+	JLT          tail139
 
-loop130:
+loop138:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y1, Y2
@@ -3288,11 +3400,11 @@ loop130:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop130
+	JGE         loop138
 
-tail131:
+tail139:
 	ADDQ        $0x10, DX
-	JEQ         done132
+	JEQ         done140
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3353,7 +3465,7 @@ tail131:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done132:
+done140:
 	VZEROUPPER
 	RET
 
@@ -3369,9 +3481,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail134
+	JLT          tail142
 
-loop133:
+loop141:
 	VMOVUPS     (CX)(SI*1), Y3
 	VMOVUPS     32(CX)(SI*1), Y4
 	VMAXPS      Y3, Y1, Y3
@@ -3444,11 +3556,11 @@ loop133:
 	VMOVUPS     Y3, 32(AX)(SI*1)
 	ADDQ        $0x40, SI
 	SUBQ        $0x10, BX
-	JGE         loop133
+	JGE         loop141
 
-tail134:
+tail142:
 	ADDQ        $0x10, BX
-	JEQ         done135
+	JEQ         done143
 	LEAQ        vec_lanes<>+64(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -3525,7 +3637,7 @@ tail134:
 	VMASKMOVPS  Y0, Y3, (AX)(SI*1)
 	VMASKMOVPS  Y1, Y4, 32(AX)(SI*1)
 
-done135:
+done143:
 	VZEROUPPER
 	RET
 
@@ -3541,9 +3653,9 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail137
+	JLT          tail145
 
-loop136:
+loop144:
 	VMOVUPS (AX)(DX*1), Y4
 	VMOVUPS 32(AX)(DX*1), Y5
 	VMULPS  Y4, Y0, Y4
@@ -3552,11 +3664,11 @@ loop136:
 	VMAXPS  Y5, Y3, Y3
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop136
+	JGE     loop144
 
-tail137:
+tail145:
 	ADDQ       $0x10, CX
-	JEQ        done138
+	JEQ        done146
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3571,7 +3683,7 @@ tail137:
 	VMAXPS     Y4, Y2, Y2
 	VMAXPS     Y1, Y3, Y3
 
-done138:
+done146:
 	VMAXPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -3589,9 +3701,9 @@ done138:
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail140
+	JLT          tail148
 
-loop139:
+loop147:
 	VMOVUPS     (CX)(BX*1), Y6
 	VMOVUPS     32(CX)(BX*1), Y7
 	VMULPS      Y6, Y0, Y6
@@ -3660,11 +3772,11 @@ loop139:
 	VADDPS      Y7, Y3, Y3
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop139
+	JGE         loop147
 
-tail140:
+tail148:
 	ADDQ        $0x10, DX
-	JEQ         done141
+	JEQ         done149
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3739,7 +3851,7 @@ tail140:
 	VADDPS      Y1, Y2, Y2
 	VADDPS      Y0, Y3, Y3
 
-done141:
+done149:
 	VBROADCASTSS vec_3f800000<>+0(SB), Y0
 	VADDPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -3755,9 +3867,9 @@ done141:
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail143
+	JLT          tail151
 
-loop142:
+loop150:
 	VMOVUPS (AX)(DX*1), Y1
 	VMOVUPS 32(AX)(DX*1), Y3
 	VMULPS  Y1, Y2, Y1
@@ -3766,11 +3878,11 @@ loop142:
 	VMOVUPS Y3, 32(AX)(DX*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop142
+	JGE     loop150
 
-tail143:
+tail151:
 	ADDQ       $0x10, CX
-	JEQ        done144
+	JEQ        done152
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3783,7 +3895,7 @@ tail143:
 	VMASKMOVPS Y2, Y1, (AX)(DX*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(DX*1)
 
-done144:
+done152:
 	VZEROUPPER
 	RET
 
@@ -3798,9 +3910,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-76
 	MOVQ         y_len+32(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail146
+	JLT          tail154
 
-loop145:
+loop153:
 	VMOVUPS (AX)(BX*1), Y3
 	VMOVUPS 32(AX)(BX*1), Y4
 	VMOVUPS (CX)(BX*1), Y5
@@ -3811,11 +3923,11 @@ loop145:
 	VADDPS  Y4, Y2, Y2
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop145
+	JGE     loop153
 
-tail146:
+tail154:
 	ADDQ       $0x10, DX
-	JEQ        done147
+	JEQ        done155
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -3830,7 +3942,7 @@ tail146:
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y4, Y2, Y2
 
-done147:
+done155:
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3845,9 +3957,9 @@ done147:
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail149
+	JLT          tail157
 
-loop148:
+loop156:
 	VMOVUPS (DX)(SI*1), Y2
 	VMOVUPS 32(DX)(SI*1), Y3
 	VSUBPS  Y1, Y2, Y2
@@ -3862,11 +3974,11 @@ loop148:
 	VMOVUPS Y3, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop148
+	JGE     loop156
 
-tail149:
+tail157:
 	ADDQ       $0x10, BX
-	JEQ        done150
+	JEQ        done158
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -3885,7 +3997,7 @@ tail149:
 	VMASKMOVPS Y4, Y2, (AX)(SI*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(SI*1)
 
-done150:
+done158:
 	VZEROUPPER
 	RET
 
@@ -3910,14 +4022,14 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-104
 	SHLQ    $0x02, DI
 	XORQ    R9, R9
 	TESTQ   SI, SI
-	JEQ     done155
+	JEQ     done163
 
-pixel151:
+pixel159:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail153
+	JGT  tail161
 
-vector152:
+vector160:
 	VMOVUPS (CX)(R9*1), Y2
 	VMOVUPS 32(CX)(R9*1), Y3
 	VMOVUPS (DX)(R10*1), Y4
@@ -3933,11 +4045,11 @@ vector152:
 	ADDQ    $0x40, R9
 	ADDQ    $0x40, R10
 	CMPQ    R10, DI
-	JLE     vector152
+	JLE     vector160
 
-tail153:
+tail161:
 	TESTQ      R8, R8
-	JEQ        next154
+	JEQ        next162
 	VMASKMOVPS (CX)(R9*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
 	VMASKMOVPS (DX)(R10*1), Y0, Y4
@@ -3952,11 +4064,11 @@ tail153:
 	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
 	LEAQ       (R9)(R8*4), R9
 
-next154:
+next162:
 	DECQ SI
-	JNE  pixel151
+	JNE  pixel159
 
-done155:
+done163:
 	VZEROUPPER
 	RET
 
@@ -3983,14 +4095,14 @@ TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-104
 	SHLQ         $0x02, DI
 	XORQ         R9, R9
 	TESTQ        SI, SI
-	JEQ          done160
+	JEQ          done168
 
-pixel156:
+pixel164:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail158
+	JGT  tail166
 
-vector157:
+vector165:
 	VMOVUPS     (CX)(R9*1), Y4
 	VMOVUPS     32(CX)(R9*1), Y5
 	VMOVUPS     (DX)(R10*1), Y6
@@ -4056,11 +4168,11 @@ vector157:
 	ADDQ        $0x40, R9
 	ADDQ        $0x40, R10
 	CMPQ        R10, DI
-	JLE         vector157
+	JLE         vector165
 
-tail158:
+tail166:
 	TESTQ       R8, R8
-	JEQ         next159
+	JEQ         next167
 	VMASKMOVPS  (CX)(R9*1), Y2, Y4
 	VMASKMOVPS  32(CX)(R9*1), Y3, Y5
 	VMASKMOVPS  (DX)(R10*1), Y2, Y6
@@ -4125,11 +4237,11 @@ tail158:
 	VMASKMOVPS  Y5, Y3, 32(AX)(R9*1)
 	LEAQ        (R9)(R8*4), R9
 
-next159:
+next167:
 	DECQ SI
-	JNE  pixel156
+	JNE  pixel164
 
-done160:
+done168:
 	VZEROUPPER
 	RET
 
@@ -4147,19 +4259,19 @@ TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-176
 	SHLQ         $0x02, SI
 	XORQ         DI, DI
 	TESTQ        BX, BX
-	JEQ          done165
+	JEQ          done173
 
-block161:
+block169:
 	MOVQ    $0x00000040, R8
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	XORQ    R9, R9
 
-vector162:
+vector170:
 	MOVQ    SI, R10
 	SUBQ    R9, R10
 	CMPQ    R10, $0x20
-	JLT     tail163
+	JLT     tail171
 	MOVQ    scale_base+72(FP), R10
 	VMOVUPS (R10)(R9*1), Y3
 	MOVQ    shift_base+96(FP), R10
@@ -4171,9 +4283,9 @@ vector162:
 	LEAQ    (DI)(R9*1), R10
 	MOVQ    R8, R12
 	SUBQ    $0x02, R12
-	JLT     last167
+	JLT     last175
 
-pair166:
+pair174:
 	LEAQ        (R10)(SI*1), R11
 	VMOVUPS     (CX)(R10*1), Y9
 	VMULPS      Y3, Y9, Y10
@@ -4253,11 +4365,11 @@ pair166:
 	VADDPS      Y9, Y8, Y8
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair166
+	JGE         pair174
 
-last167:
+last175:
 	CMPQ        R12, $-1
-	JNE         flush168
+	JNE         flush176
 	VMOVUPS     (CX)(R10*1), Y9
 	VMULPS      Y3, Y9, Y3
 	VADDPS      Y4, Y3, Y3
@@ -4297,7 +4409,7 @@ last167:
 	VMULPS      Y9, Y3, Y3
 	VADDPS      Y3, Y7, Y7
 
-flush168:
+flush176:
 	MOVQ    sum_base+120(FP), R10
 	VMOVUPS (R10)(R9*1), Y3
 	VADDPS  Y6, Y5, Y4
@@ -4309,11 +4421,11 @@ flush168:
 	VADDPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R10)(R9*1)
 	ADDQ    $0x20, R9
-	JMP     vector162
+	JMP     vector170
 
-tail163:
+tail171:
 	SHRQ       $0x02, R10
-	JEQ        end164
+	JEQ        end172
 	LEAQ       vec_lanes<>+64(SB), R11
 	SHLQ       $0x02, R10
 	SUBQ       R10, R11
@@ -4329,9 +4441,9 @@ tail163:
 	LEAQ       (DI)(R9*1), R10
 	MOVQ       R8, R12
 	SUBQ       $0x02, R12
-	JLT        last170
+	JLT        last178
 
-pair169:
+pair177:
 	LEAQ        (R10)(SI*1), R11
 	VMASKMOVPS  (CX)(R10*1), Y3, Y10
 	VMULPS      Y4, Y10, Y11
@@ -4411,11 +4523,11 @@ pair169:
 	VADDPS      Y10, Y9, Y9
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair169
+	JGE         pair177
 
-last170:
+last178:
 	CMPQ        R12, $-1
-	JNE         flush171
+	JNE         flush179
 	VMASKMOVPS  (CX)(R10*1), Y3, Y10
 	VMULPS      Y4, Y10, Y4
 	VADDPS      Y5, Y4, Y4
@@ -4455,7 +4567,7 @@ last170:
 	VMULPS      Y10, Y4, Y4
 	VADDPS      Y4, Y8, Y8
 
-flush171:
+flush179:
 	MOVQ       sum_base+120(FP), R10
 	VMASKMOVPS (R10)(R9*1), Y3, Y4
 	VADDPS     Y7, Y6, Y5
@@ -4467,14 +4579,14 @@ flush171:
 	VADDPS     Y5, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R10)(R9*1)
 
-end164:
+end172:
 	SUBQ  R8, BX
 	IMULQ SI, R8
 	ADDQ  R8, DI
 	TESTQ BX, BX
-	JNE   block161
+	JNE   block169
 
-done165:
+done173:
 	VZEROUPPER
 	RET
 
@@ -4488,19 +4600,19 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-104
 	SHLQ  $0x02, BX
 	XORQ  SI, SI
 	TESTQ DX, DX
-	JEQ   done176
+	JEQ   done184
 
-block172:
+block180:
 	MOVQ    $0x00000040, DI
 	CMPQ    DX, DI
 	CMOVQLT DX, DI
 	XORQ    R8, R8
 
-vector173:
+vector181:
 	MOVQ   BX, R9
 	SUBQ   R8, R9
 	CMPQ   R9, $0x20
-	JLT    tail174
+	JLT    tail182
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4508,9 +4620,9 @@ vector173:
 	LEAQ   (SI)(R8*1), R9
 	MOVQ   DI, R11
 	SUBQ   $0x02, R11
-	JLT    last178
+	JLT    last186
 
-pair177:
+pair185:
 	LEAQ    (R9)(BX*1), R10
 	VMOVUPS (CX)(R9*1), Y4
 	VMOVUPS (CX)(R10*1), Y5
@@ -4524,18 +4636,18 @@ pair177:
 	VADDPS  Y5, Y3, Y3
 	LEAQ    (R9)(BX*2), R9
 	SUBQ    $0x02, R11
-	JGE     pair177
+	JGE     pair185
 
-last178:
+last186:
 	CMPQ    R11, $-1
-	JNE     flush179
+	JNE     flush187
 	VMOVUPS (CX)(R9*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS (AX)(R9*1), Y5
 	VMULPS  Y5, Y4, Y4
 	VADDPS  Y4, Y2, Y2
 
-flush179:
+flush187:
 	MOVQ    sum_base+0(FP), R9
 	VMOVUPS (R9)(R8*1), Y4
 	VADDPS  Y1, Y0, Y0
@@ -4547,11 +4659,11 @@ flush179:
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (R9)(R8*1)
 	ADDQ    $0x20, R8
-	JMP     vector173
+	JMP     vector181
 
-tail174:
+tail182:
 	SHRQ    $0x02, R9
-	JEQ     end175
+	JEQ     end183
 	LEAQ    vec_lanes<>+64(SB), R10
 	SHLQ    $0x02, R9
 	SUBQ    R9, R10
@@ -4563,9 +4675,9 @@ tail174:
 	LEAQ    (SI)(R8*1), R9
 	MOVQ    DI, R11
 	SUBQ    $0x02, R11
-	JLT     last181
+	JLT     last189
 
-pair180:
+pair188:
 	LEAQ       (R9)(BX*1), R10
 	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VMASKMOVPS (CX)(R10*1), Y0, Y6
@@ -4579,18 +4691,18 @@ pair180:
 	VADDPS     Y6, Y4, Y4
 	LEAQ       (R9)(BX*2), R9
 	SUBQ       $0x02, R11
-	JGE        pair180
+	JGE        pair188
 
-last181:
+last189:
 	CMPQ       R11, $-1
-	JNE        flush182
+	JNE        flush190
 	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VADDPS     Y5, Y1, Y1
 	VMASKMOVPS (AX)(R9*1), Y0, Y6
 	VMULPS     Y6, Y5, Y5
 	VADDPS     Y5, Y3, Y3
 
-flush182:
+flush190:
 	MOVQ       sum_base+0(FP), R9
 	VMASKMOVPS (R9)(R8*1), Y0, Y5
 	VADDPS     Y2, Y1, Y1
@@ -4602,14 +4714,14 @@ flush182:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R9)(R8*1)
 
-end175:
+end183:
 	SUBQ  DI, DX
 	IMULQ BX, DI
 	ADDQ  DI, SI
 	TESTQ DX, DX
-	JNE   block172
+	JNE   block180
 
-done176:
+done184:
 	VZEROUPPER
 	RET
 
@@ -4636,14 +4748,14 @@ TEXT ·affine3AVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done187
+	JEQ     done195
 
-pixel183:
+pixel191:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail185
+	JGT  tail193
 
-vector184:
+vector192:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4667,11 +4779,11 @@ vector184:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector184
+	JLE     vector192
 
-tail185:
+tail193:
 	TESTQ      R10, R10
-	JEQ        next186
+	JEQ        next194
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4694,11 +4806,11 @@ tail185:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next186:
+next194:
 	DECQ R8
-	JNE  pixel183
+	JNE  pixel191
 
-done187:
+done195:
 	VZEROUPPER
 	RET
 
@@ -4725,14 +4837,14 @@ TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done192
+	JEQ     done200
 
-pixel188:
+pixel196:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail190
+	JGT  tail198
 
-vector189:
+vector197:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4760,11 +4872,11 @@ vector189:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector189
+	JLE     vector197
 
-tail190:
+tail198:
 	TESTQ      R10, R10
-	JEQ        next191
+	JEQ        next199
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4791,11 +4903,123 @@ tail190:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next191:
+next199:
 	DECQ R8
-	JNE  pixel188
+	JNE  pixel196
 
-done192:
+done200:
+	VZEROUPPER
+	RET
+
+// func copyPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+// Requires: AVX
+TEXT ·copyPixelsAVX2(SB), NOSPLIT, $0-80
+	MOVQ    y_base+0(FP), AX
+	MOVQ    x_base+32(FP), CX
+	MOVQ    pixels+64(FP), DX
+	MOVQ    c+72(FP), BX
+	MOVQ    yPix+24(FP), SI
+	MOVQ    xPix+56(FP), DI
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	MOVQ    BX, R8
+	ANDQ    $0x0f, R8
+	LEAQ    vec_lanes<>+64(SB), R9
+	MOVQ    R8, R10
+	SHLQ    $0x02, R10
+	SUBQ    R10, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	SUBQ    $0x10, BX
+	SHLQ    $0x02, BX
+
+pixel201:
+	XORQ R9, R9
+	CMPQ R9, BX
+	JGT  tail203
+
+vector202:
+	VMOVUPS (CX)(R9*1), Y2
+	VMOVUPS 32(CX)(R9*1), Y3
+	VMOVUPS Y2, (AX)(R9*1)
+	VMOVUPS Y3, 32(AX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, BX
+	JLE     vector202
+
+tail203:
+	TESTQ      R8, R8
+	JEQ        next204
+	VMASKMOVPS (CX)(R9*1), Y0, Y2
+	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
+	VMASKMOVPS Y2, Y0, (AX)(R9*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
+
+next204:
+	ADDQ SI, AX
+	ADDQ DI, CX
+	DECQ DX
+	JNE  pixel201
+	VZEROUPPER
+	RET
+
+// func addPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+// Requires: AVX
+TEXT ·addPixelsAVX2(SB), NOSPLIT, $0-80
+	MOVQ    y_base+0(FP), AX
+	MOVQ    x_base+32(FP), CX
+	MOVQ    pixels+64(FP), DX
+	MOVQ    c+72(FP), BX
+	MOVQ    yPix+24(FP), SI
+	MOVQ    xPix+56(FP), DI
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	MOVQ    BX, R8
+	ANDQ    $0x0f, R8
+	LEAQ    vec_lanes<>+64(SB), R9
+	MOVQ    R8, R10
+	SHLQ    $0x02, R10
+	SUBQ    R10, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	SUBQ    $0x10, BX
+	SHLQ    $0x02, BX
+
+pixel205:
+	XORQ R9, R9
+	CMPQ R9, BX
+	JGT  tail207
+
+vector206:
+	VMOVUPS (CX)(R9*1), Y2
+	VMOVUPS 32(CX)(R9*1), Y3
+	VMOVUPS (AX)(R9*1), Y4
+	VMOVUPS 32(AX)(R9*1), Y5
+	VADDPS  Y2, Y4, Y2
+	VADDPS  Y3, Y5, Y3
+	VMOVUPS Y2, (AX)(R9*1)
+	VMOVUPS Y3, 32(AX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, BX
+	JLE     vector206
+
+tail207:
+	TESTQ      R8, R8
+	JEQ        next208
+	VMASKMOVPS (CX)(R9*1), Y0, Y2
+	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
+	VMASKMOVPS (AX)(R9*1), Y0, Y4
+	VMASKMOVPS 32(AX)(R9*1), Y1, Y5
+	VADDPS     Y2, Y4, Y2
+	VADDPS     Y3, Y5, Y3
+	VMASKMOVPS Y2, Y0, (AX)(R9*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
+
+next208:
+	ADDQ SI, AX
+	ADDQ DI, CX
+	DECQ DX
+	JNE  pixel205
 	VZEROUPPER
 	RET
 
@@ -4818,14 +5042,14 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-56
 	SHLQ    $0x02, BX
 	XORQ    DI, DI
 	TESTQ   DX, DX
-	JEQ     done197
+	JEQ     done213
 
-pixel193:
+pixel209:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail195
+	JGT  tail211
 
-vector194:
+vector210:
 	VMOVUPS (AX)(DI*1), Y2
 	VMOVUPS 32(AX)(DI*1), Y3
 	VMOVUPS (CX)(R8*1), Y4
@@ -4837,11 +5061,11 @@ vector194:
 	ADDQ    $0x40, DI
 	ADDQ    $0x40, R8
 	CMPQ    R8, BX
-	JLE     vector194
+	JLE     vector210
 
-tail195:
+tail211:
 	TESTQ      SI, SI
-	JEQ        next196
+	JEQ        next212
 	VMASKMOVPS (AX)(DI*1), Y0, Y2
 	VMASKMOVPS 32(AX)(DI*1), Y1, Y3
 	VMASKMOVPS (CX)(R8*1), Y0, Y4
@@ -4852,11 +5076,11 @@ tail195:
 	VMASKMOVPS Y3, Y1, 32(AX)(DI*1)
 	LEAQ       (DI)(SI*4), DI
 
-next196:
+next212:
 	DECQ DX
-	JNE  pixel193
+	JNE  pixel209
 
-done197:
+done213:
 	VZEROUPPER
 	RET
 
@@ -4869,27 +5093,27 @@ TEXT ·channelSumsAVX2(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done202
+	JEQ   done218
 
-block198:
+block214:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector199:
+vector215:
 	MOVQ   DX, R8
 	SUBQ   DI, R8
 	CMPQ   R8, $0x20
-	JLT    tail200
+	JLT    tail216
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last204
+	JLT    last220
 
-pair203:
+pair219:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Y2
 	VMOVUPS (AX)(R9*1), Y3
@@ -4897,26 +5121,26 @@ pair203:
 	VADDPS  Y3, Y1, Y1
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair203
+	JGE     pair219
 
-last204:
+last220:
 	CMPQ    R10, $-1
-	JNE     flush205
+	JNE     flush221
 	VMOVUPS (AX)(R8*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-flush205:
+flush221:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Y2
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y0, Y2, Y0
 	VMOVUPS Y0, (R8)(DI*1)
 	ADDQ    $0x20, DI
-	JMP     vector199
+	JMP     vector215
 
-tail200:
+tail216:
 	SHRQ    $0x02, R8
-	JEQ     end201
+	JEQ     end217
 	LEAQ    vec_lanes<>+64(SB), R9
 	SHLQ    $0x02, R8
 	SUBQ    R8, R9
@@ -4926,9 +5150,9 @@ tail200:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last207
+	JLT     last223
 
-pair206:
+pair222:
 	LEAQ       (R8)(DX*1), R9
 	VMASKMOVPS (AX)(R8*1), Y0, Y3
 	VMASKMOVPS (AX)(R9*1), Y0, Y4
@@ -4936,29 +5160,29 @@ pair206:
 	VADDPS     Y4, Y2, Y2
 	LEAQ       (R8)(DX*2), R8
 	SUBQ       $0x02, R10
-	JGE        pair206
+	JGE        pair222
 
-last207:
+last223:
 	CMPQ       R10, $-1
-	JNE        flush208
+	JNE        flush224
 	VMASKMOVPS (AX)(R8*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 
-flush208:
+flush224:
 	MOVQ       sum_base+0(FP), R8
 	VMASKMOVPS (R8)(DI*1), Y0, Y3
 	VADDPS     Y2, Y1, Y1
 	VADDPS     Y1, Y3, Y1
 	VMASKMOVPS Y1, Y0, (R8)(DI*1)
 
-end201:
+end217:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block198
+	JNE   block214
 
-done202:
+done218:
 	VZEROUPPER
 	RET
 
@@ -4971,19 +5195,19 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-80
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done213
+	JEQ   done229
 
-block209:
+block225:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector210:
+vector226:
 	MOVQ    DX, R8
 	SUBQ    DI, R8
 	CMPQ    R8, $0x20
-	JLT     tail211
+	JLT     tail227
 	MOVQ    mean_base+48(FP), R8
 	VMOVUPS (R8)(DI*1), Y0
 	VXORPS  Y1, Y1, Y1
@@ -4991,9 +5215,9 @@ vector210:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last215
+	JLT     last231
 
-pair214:
+pair230:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (AX)(R9*1), Y4
@@ -5005,28 +5229,28 @@ pair214:
 	VADDPS  Y4, Y2, Y2
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair214
+	JGE     pair230
 
-last215:
+last231:
 	CMPQ    R10, $-1
-	JNE     flush216
+	JNE     flush232
 	VMOVUPS (AX)(R8*1), Y3
 	VSUBPS  Y0, Y3, Y0
 	VMULPS  Y0, Y0, Y0
 	VADDPS  Y0, Y1, Y1
 
-flush216:
+flush232:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Y0
 	VADDPS  Y2, Y1, Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (R8)(DI*1)
 	ADDQ    $0x20, DI
-	JMP     vector210
+	JMP     vector226
 
-tail211:
+tail227:
 	SHRQ       $0x02, R8
-	JEQ        end212
+	JEQ        end228
 	LEAQ       vec_lanes<>+64(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
@@ -5038,9 +5262,9 @@ tail211:
 	LEAQ       (BX)(DI*1), R8
 	MOVQ       SI, R10
 	SUBQ       $0x02, R10
-	JLT        last218
+	JLT        last234
 
-pair217:
+pair233:
 	LEAQ       (R8)(DX*1), R9
 	VMASKMOVPS (AX)(R8*1), Y0, Y4
 	VMASKMOVPS (AX)(R9*1), Y0, Y5
@@ -5052,31 +5276,31 @@ pair217:
 	VADDPS     Y5, Y3, Y3
 	LEAQ       (R8)(DX*2), R8
 	SUBQ       $0x02, R10
-	JGE        pair217
+	JGE        pair233
 
-last218:
+last234:
 	CMPQ       R10, $-1
-	JNE        flush219
+	JNE        flush235
 	VMASKMOVPS (AX)(R8*1), Y0, Y4
 	VSUBPS     Y1, Y4, Y1
 	VMULPS     Y1, Y1, Y1
 	VADDPS     Y1, Y2, Y2
 
-flush219:
+flush235:
 	MOVQ       sum_base+0(FP), R8
 	VMASKMOVPS (R8)(DI*1), Y0, Y1
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(DI*1)
 
-end212:
+end228:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block209
+	JNE   block225
 
-done213:
+done229:
 	VZEROUPPER
 	RET
 
@@ -5089,9 +5313,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JLT  tail221
+	JLT  tail237
 
-loop220:
+loop236:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS 32(CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
@@ -5102,11 +5326,11 @@ loop220:
 	VMOVUPS Y1, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop220
+	JGE     loop236
 
-tail221:
+tail237:
 	ADDQ       $0x10, BX
-	JEQ        done222
+	JEQ        done238
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -5121,7 +5345,7 @@ tail221:
 	VMASKMOVPS Y2, Y0, (AX)(SI*1)
 	VMASKMOVPS Y3, Y1, 32(AX)(SI*1)
 
-done222:
+done238:
 	VZEROUPPER
 	RET
 
@@ -5134,9 +5358,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail224
+	JLT          tail240
 
-loop223:
+loop239:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5149,11 +5373,11 @@ loop223:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop223
+	JGE     loop239
 
-tail224:
+tail240:
 	ADDQ       $0x10, DX
-	JEQ        done225
+	JEQ        done241
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5170,7 +5394,7 @@ tail224:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done225:
+done241:
 	VZEROUPPER
 	RET
 
@@ -5183,9 +5407,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail227
+	JLT          tail243
 
-loop226:
+loop242:
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS 32(CX)(BX*1), Y2
 	VMULPS  Y1, Y0, Y1
@@ -5194,11 +5418,11 @@ loop226:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop226
+	JGE     loop242
 
-tail227:
+tail243:
 	ADDQ       $0x10, DX
-	JEQ        done228
+	JEQ        done244
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5211,7 +5435,7 @@ tail227:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done228:
+done244:
 	VZEROUPPER
 	RET
 
@@ -5224,9 +5448,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail230
+	JLT          tail246
 
-loop229:
+loop245:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5241,11 +5465,11 @@ loop229:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop229
+	JGE     loop245
 
-tail230:
+tail246:
 	ADDQ       $0x10, DX
-	JEQ        done231
+	JEQ        done247
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5264,7 +5488,7 @@ tail230:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done231:
+done247:
 	VZEROUPPER
 	RET
 
@@ -5279,9 +5503,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail233
+	JLT    tail249
 
-loop232:
+loop248:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5296,11 +5520,11 @@ loop232:
 	VADDPD       Y7, Y3, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop232
+	JGE          loop248
 
-tail233:
+tail249:
 	ADDQ         $0x10, CX
-	JEQ          done234
+	JEQ          done250
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5319,7 +5543,7 @@ tail233:
 	VADDPD       Y5, Y2, Y2
 	VADDPD       Y7, Y3, Y3
 
-done234:
+done250:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5343,9 +5567,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail236
+	JLT    tail252
 
-loop235:
+loop251:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5368,11 +5592,11 @@ loop235:
 	VFMADD231PD  Y7, Y11, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop235
+	JGE          loop251
 
-tail236:
+tail252:
 	ADDQ         $0x10, DX
-	JEQ          done237
+	JEQ          done253
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5399,7 +5623,7 @@ tail236:
 	VFMADD231PD  Y7, Y5, Y2
 	VFMADD231PD  Y9, Y11, Y3
 
-done237:
+done253:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5422,9 +5646,9 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail239
+	JLT    tail255
 
-loop238:
+loop254:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5439,11 +5663,11 @@ loop238:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop238
+	JGE          loop254
 
-tail239:
+tail255:
 	ADDQ         $0x10, CX
-	JEQ          done240
+	JEQ          done256
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5462,7 +5686,7 @@ tail239:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done240:
+done256:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5486,9 +5710,9 @@ TEXT ·squaredDistanceAVX2(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail242
+	JLT    tail258
 
-loop241:
+loop257:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VMOVUPS      (CX)(BX*1), Y6
@@ -5507,11 +5731,11 @@ loop241:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop241
+	JGE          loop257
 
-tail242:
+tail258:
 	ADDQ         $0x10, DX
-	JEQ          done243
+	JEQ          done259
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5534,7 +5758,7 @@ tail242:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done243:
+done259:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5559,9 +5783,9 @@ TEXT ·squaredErrorAVX2(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x10, BX
-	JLT    tail245
+	JLT    tail261
 
-loop244:
+loop260:
 	VMOVUPS      (CX)(SI*1), Y4
 	VMOVUPS      32(CX)(SI*1), Y5
 	VMOVUPS      (DX)(SI*1), Y6
@@ -5582,11 +5806,11 @@ loop244:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, SI
 	SUBQ         $0x10, BX
-	JGE          loop244
+	JGE          loop260
 
-tail245:
+tail261:
 	ADDQ         $0x10, BX
-	JEQ          done246
+	JEQ          done262
 	LEAQ         vec_lanes<>+64(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -5611,7 +5835,7 @@ tail245:
 	VFMADD231PD  Y7, Y7, Y2
 	VFMADD231PD  Y6, Y6, Y3
 
-done246:
+done262:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5632,9 +5856,9 @@ TEXT ·allFiniteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail248
+	JLT    tail264
 
-loop247:
+loop263:
 	VMOVUPS (AX)(DX*1), Y2
 	VMOVUPS 32(AX)(DX*1), Y3
 	VSUBPS  Y2, Y2, Y2
@@ -5643,11 +5867,11 @@ loop247:
 	VORPS   Y3, Y1, Y1
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop247
+	JGE     loop263
 
-tail248:
+tail264:
 	ADDQ       $0x10, CX
-	JEQ        done249
+	JEQ        done265
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5660,7 +5884,7 @@ tail248:
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
 
-done249:
+done265:
 	VORPS     Y1, Y0, Y0
 	VCMPPS    $0x03, Y0, Y0, Y0
 	VMOVMSKPS Y0, AX
@@ -5690,9 +5914,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JLT          tail251
+	JLT          tail267
 
-loop250:
+loop266:
 	VMOVUPS (CX)(DI*1), Y9
 	VMULPS  Y9, Y8, Y9
 	VMOVUPS (DX)(DI*1), Y10
@@ -5717,11 +5941,11 @@ loop250:
 	VMOVUPS Y9, (AX)(DI*1)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JGE     loop250
+	JGE     loop266
 
-tail251:
+tail267:
 	ADDQ       $0x08, SI
-	JEQ        done252
+	JEQ        done268
 	LEAQ       vec_lanes<>+64(SB), R8
 	SHLQ       $0x02, SI
 	SUBQ       SI, R8
@@ -5749,6 +5973,6 @@ tail251:
 	VSUBPS     Y0, Y2, Y0
 	VMASKMOVPS Y0, Y9, (AX)(DI*1)
 
-done252:
+done268:
 	VZEROUPPER
 	RET

@@ -38,6 +38,14 @@ func affine3AddAVX512(dx, du, x, a, b, c []float32, pixels int) {
 	panic("simd: affine3AddAVX512: no assembly")
 }
 
+func copyPixelsAVX512(y []float32, yPix int, x []float32, xPix, pixels, c int) {
+	panic("simd: copyPixelsAVX512: no assembly")
+}
+
+func addPixelsAVX512(y []float32, yPix int, x []float32, xPix, pixels, c int) {
+	panic("simd: addPixelsAVX512: no assembly")
+}
+
 func addRowsAVX512(y, row []float32, pixels int) { panic("simd: addRowsAVX512: no assembly") }
 
 func channelSumsAVX512(sum, x []float32, pixels int) { panic("simd: channelSumsAVX512: no assembly") }
@@ -92,6 +100,14 @@ func affine3AVX2(dx, du, x, a, b, c []float32, pixels int) { panic("simd: affine
 
 func affine3AddAVX2(dx, du, x, a, b, c []float32, pixels int) {
 	panic("simd: affine3AddAVX2: no assembly")
+}
+
+func copyPixelsAVX2(y []float32, yPix int, x []float32, xPix, pixels, c int) {
+	panic("simd: copyPixelsAVX2: no assembly")
+}
+
+func addPixelsAVX2(y []float32, yPix int, x []float32, xPix, pixels, c int) {
+	panic("simd: addPixelsAVX2: no assembly")
 }
 
 func addRowsAVX2(y, row []float32, pixels int) { panic("simd: addRowsAVX2: no assembly") }

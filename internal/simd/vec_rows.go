@@ -1,5 +1,7 @@
 package simd
 
+import "fmt"
+
 // Loops over images [pixels c] and one row [c].
 
 // AddRows adds row to every pixel of y.
@@ -19,6 +21,44 @@ func addRowsGo(y, row []float32) {
 	for ; len(y) > 0; y = y[len(row):] {
 		for j, r := range row {
 			y[j] += r
+		}
+	}
+}
+
+// CopyPixels computes y[p·yPix + j] (+)= x[p·xPix + j] for p < pixels and j < c: it moves some of the channels of
+// pixels that have yPix in all, or xPix. add says whether to add. yPix must be at least c. y and x must not overlap.
+func CopyPixels(y []float32, yPix int, x []float32, xPix, pixels, c int, add bool) {
+	if yPix < c {
+		panic(fmt.Sprintf("simd: CopyPixels: got pixels %d elements apart, want at least the %d channels", yPix, c))
+	}
+	if checkCounts("CopyPixels", pixels, c) {
+		return
+	}
+	checkReach("CopyPixels", "y", len(y), c, [2]int{pixels - 1, yPix})
+	checkReach("CopyPixels", "x", len(x), c, [2]int{pixels - 1, xPix})
+	switch {
+	case useAVX512 && add:
+		addPixelsAVX512(y, yPix, x, xPix, pixels, c)
+	case useAVX512:
+		copyPixelsAVX512(y, yPix, x, xPix, pixels, c)
+	case useAVX2 && add:
+		addPixelsAVX2(y, yPix, x, xPix, pixels, c)
+	case useAVX2:
+		copyPixelsAVX2(y, yPix, x, xPix, pixels, c)
+	default:
+		copyPixelsGo(y, yPix, x, xPix, pixels, c, add)
+	}
+}
+
+func copyPixelsGo(y []float32, yPix int, x []float32, xPix, pixels, c int, add bool) {
+	for p := range pixels {
+		dst, src := y[p*yPix:][:c], x[p*xPix:][:c]
+		if !add {
+			copy(dst, src)
+			continue
+		}
+		for j, v := range src {
+			dst[j] += v
 		}
 	}
 }

@@ -74,8 +74,18 @@ var channelCases = []vecCase{
 	{false, "Affine3InPlace", 2, 3, none(func(s, r [][]float32) { Affine3(s[0], s[0], s[1], r[0], r[1], r[2], false) }),
 		none(func(s, r [][]float32) { affine3Go(s[0], s[0], s[1], r[0], r[1], r[2], false) })},
 	{false, "AddRows", 1, 1, none(func(s, r [][]float32) { AddRows(s[0], r[0]) }), none(func(s, r [][]float32) { addRowsGo(s[0], r[0]) })},
+	{false, "CopyPixels", 2, 1, copyHalf(CopyPixels, false), copyHalf(copyPixelsGo, false)},
+	{false, "CopyPixelsAdd", 2, 1, copyHalf(CopyPixels, true), copyHalf(copyPixelsGo, true)},
 	{false, "ChannelSums", 1, 1, none(func(s, r [][]float32) { ChannelSums(r[0], s[0]) }), none(func(s, r [][]float32) { channelSumsGo(r[0], s[0]) })},
 	{false, "ChannelSquares", 1, 2, none(func(s, r [][]float32) { ChannelSquares(r[0], s[0], r[1]) }), none(func(s, r [][]float32) { channelSquaresGo(r[0], s[0], r[1]) })},
+}
+
+// copyHalf moves the first half of each pixel's channels, and the middle one, to where the last half is.
+func copyHalf(f func(y []float32, yPix int, x []float32, xPix, pixels, c int, add bool), add bool) func(s, r [][]float32) float64 {
+	return none(func(s, r [][]float32) {
+		c := len(r[0])
+		f(s[0][min(c/2, len(s[0])):], c, s[1], c, len(s[0])/c, c-c/2, add)
+	})
 }
 
 // vecGuard is how many elements on either side of a slice are watched. Any whole
@@ -284,29 +294,32 @@ func TestVectorsHaveNoNeighbours(t *testing.T) {
 func TestVectorChecks(t *testing.T) {
 	four, five, six := make([]float32, 4), make([]float32, 5), make([]float32, 6)
 	for name, f := range map[string]func(){
-		"Exp":            func() { Exp(four, five) },
-		"SiLU":           func() { SiLU(five, four) },
-		"SiLUGrad":       func() { SiLUGrad(four, four, five) },
-		"Softmax":        func() { Softmax(four, five, 1) },
-		"SoftmaxGrad":    func() { SoftmaxGrad(four, five, four, 1) },
-		"Add":            func() { Add(four, four, five) },
-		"Axpy":           func() { Axpy(four, 1, five) },
-		"Scale":          func() { Scale(four, 1, five) },
-		"Lerp":           func() { Lerp(four, five, 1) },
-		"Dot":            func() { Dot(four, five) },
-		"SquaredError":   func() { SquaredError(nil, four, five) },
-		"SquaredError d": func() { SquaredError(five, four, four) },
-		"Adam":           func() { Adam(four, four, four, five, testAdam) },
-		"Norm":           func() { Norm(four, four, six[:2], six[:1]) },
-		"Norm empty":     func() { Norm(four, four, nil, nil) },
-		"Norm images":    func() { Norm(four, six, six[:2], six[:2]) },
-		"NormSiLU":       func() { NormSiLU(five, five, six[:2], six[:2]) },
-		"NormSiLUGrad":   func() { NormSiLUGrad(six, six, six, six[:3], six[:3], six[:3], six[:2]) },
-		"NormGrad":       func() { NormGrad(six[:3], six[:2], six, six) },
-		"Affine3":        func() { Affine3(six, six, six, six[:3], six[:3], six[:2], true) },
-		"AddRows":        func() { AddRows(five, six[:2]) },
-		"ChannelSums":    func() { ChannelSums(six[:2], five) },
-		"ChannelSquares": func() { ChannelSquares(six[:2], six, six[:3]) },
+		"Exp":             func() { Exp(four, five) },
+		"SiLU":            func() { SiLU(five, four) },
+		"SiLUGrad":        func() { SiLUGrad(four, four, five) },
+		"Softmax":         func() { Softmax(four, five, 1) },
+		"SoftmaxGrad":     func() { SoftmaxGrad(four, five, four, 1) },
+		"Add":             func() { Add(four, four, five) },
+		"Axpy":            func() { Axpy(four, 1, five) },
+		"Scale":           func() { Scale(four, 1, five) },
+		"Lerp":            func() { Lerp(four, five, 1) },
+		"Dot":             func() { Dot(four, five) },
+		"SquaredError":    func() { SquaredError(nil, four, five) },
+		"SquaredError d":  func() { SquaredError(five, four, four) },
+		"Adam":            func() { Adam(four, four, four, five, testAdam) },
+		"Norm":            func() { Norm(four, four, six[:2], six[:1]) },
+		"Norm empty":      func() { Norm(four, four, nil, nil) },
+		"Norm images":     func() { Norm(four, six, six[:2], six[:2]) },
+		"NormSiLU":        func() { NormSiLU(five, five, six[:2], six[:2]) },
+		"NormSiLUGrad":    func() { NormSiLUGrad(six, six, six, six[:3], six[:3], six[:3], six[:2]) },
+		"NormGrad":        func() { NormGrad(six[:3], six[:2], six, six) },
+		"Affine3":         func() { Affine3(six, six, six, six[:3], six[:3], six[:2], true) },
+		"AddRows":         func() { AddRows(five, six[:2]) },
+		"CopyPixels":      func() { CopyPixels(five, 2, six, 3, 3, 2, false) },
+		"CopyPixels far":  func() { CopyPixels(six, 2, six, 3, 3, 2, true) },
+		"CopyPixels yPix": func() { CopyPixels(six, 1, six, 1, 1, 2, true) },
+		"ChannelSums":     func() { ChannelSums(six[:2], five) },
+		"ChannelSquares":  func() { ChannelSquares(six[:2], six, six[:3]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
