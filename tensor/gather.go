@@ -102,16 +102,17 @@ func Upsample(y, x Tensor) {
 	par.For(n, func(i int, _ *par.Scratch) {
 		for r := i * h; r < (i+1)*h; r++ {
 			dst := y.Data[2*r*2*w*c:][:2*2*w*c]
-			enlargeRow(dst[:2*w*c], x.Data[r*w*c:][:w*c], c)
+			enlargeRow(dst[:2*w*c], x.Data[r*w*c:], c, c)
 			copy(dst[2*w*c:], dst[:2*w*c])
 		}
 	})
 }
 
-// enlargeRow writes every pixel of src, c channels, twice.
-func enlargeRow(dst, src []float32, c int) {
-	simd.CopyPixels(dst, 2*c, src, c, len(src)/max(1, c), c, false)
-	simd.CopyPixels(dst[c:], 2*c, src, c, len(src)/max(1, c), c, false)
+// enlargeRow writes twice c channels of every pixel of src, whose pixels have all of them, until dst is full.
+func enlargeRow(dst, src []float32, c, all int) {
+	pixels := len(dst) / max(1, 2*c)
+	simd.CopyPixels(dst, 2*c, src, all, pixels, c, false)
+	simd.CopyPixels(dst[min(c, len(dst)):], 2*c, src, all, pixels, c, false)
 }
 
 // UpsampleGrad adds the gradient of Upsample: dx += the sum of dy over each 2×2 block.

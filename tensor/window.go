@@ -36,6 +36,8 @@ type source struct {
 	join  Tensor // [N H W Cj] or empty: the images read are [x join], joined in channels as they are
 	up    bool   // enlarged two times by repeating pixels
 	act   bool   // SiLU of the norm instead of x itself
+	from  int    // fill makes channels from…to of these images;
+	to    int    // 0: all
 	scale []float32
 	shift []float32 // the norm of x, per image and channel [N C]
 
@@ -60,6 +62,19 @@ func (s *source) dims() (n, h, w, c int) {
 func (s *source) joined(dst []float32, p0 int) {
 	ca, cb := s.x.Shape[3], s.join.Shape[3]
 	joinPixels(dst, s.x.Data[p0*ca:], s.join.Data[p0*cb:], ca, cb)
+}
+
+// some writes channels from…to of pixels p0… of all images, counted end to end, until dst is full.
+func (s *source) some(dst []float32, p0 int) {
+	ca, c := s.x.Shape[3], s.to-s.from
+	pixels := len(dst) / c
+	if s.from < ca {
+		simd.CopyPixels(dst, c, s.x.Data[p0*ca+s.from:], ca, pixels, min(s.to, ca)-s.from, false)
+	}
+	if s.to > ca {
+		from, cb := max(s.from-ca, 0), s.join.Shape[3]
+		simd.CopyPixels(dst[ca+from-s.from:], c, s.join.Data[p0*cb+from:], cb, pixels, s.to-ca-from, false)
+	}
 }
 
 // norm returns the norm of image n, nothing if there is none.
@@ -101,10 +116,16 @@ func (s *source) endAll() {
 // row and column lie top rows above and left columns left of the image. What lies outside the image becomes zero:
 // the border is of the activated image, not of x.
 func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
-	_, h, w, c := s.dims()
-	size := perImage(s.x)
-	image := s.x.Data[n*size:][:size]
+	_, h, w, all := s.dims()
+	image := imageOf(s.x, n)
 	scale, shift := s.norm(n)
+	from, c := s.from, all
+	if s.to > 0 {
+		c = s.to - from
+		if s.act {
+			scale, shift = scale[from:s.to], shift[from:s.to]
+		}
+	}
 	for y := y0; y < y1; y++ {
 		dst := p[(y-y0)*pRow:][:pRow]
 		if r := y - top; r < 0 || r >= h {
@@ -116,9 +137,14 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 		inside := dst[left*c:][:w*c]
 		switch at := (y - top) * w * c; {
 		case s.up:
-			enlargeRow(inside, image[(y-top)/2*(w/2*c):][:w/2*c], c)
-		case !s.join.Empty():
-			s.joined(inside, (n*h+y-top)*w)
+			row := image[(y-top)/2*(w/2*all):][:w/2*all]
+			enlargeRow(inside, row[from:], c, all)
+		case s.to > 0 || !s.join.Empty():
+			if s.to > 0 {
+				s.some(inside, (n*h+y-top)*w)
+			} else {
+				s.joined(inside, (n*h+y-top)*w)
+			}
 			if s.act {
 				simd.NormSiLU(inside, inside, scale, shift)
 			}
