@@ -85,12 +85,17 @@ type tiling struct {
 	*winograd
 	n, h, w, cin, cout int
 	th, tw             int // tile rows and columns
+	rows, cols         int // of the result in the last tile row and column, if those are cut short, else m
 	vTile, mTile       int // floats from tile to tile in V and M, see padStride
 }
 
 func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
 	m := f.side
-	return tiling{f, n, h, w, cin, cout, (h + m - 1) / m, (w + m - 1) / m, padStride(cin), padStride(cout)}
+	t := tiling{f, n, h, w, cin, cout, (h + m - 1) / m, (w + m - 1) / m, m, m, padStride(cin), padStride(cout)}
+	if f == &winograd4 {
+		t.rows, t.cols = h-m*(t.th-1), w-m*(t.tw-1)
+	}
+	return t
 }
 
 // padStride keeps strides off multiples of 1 KiB, at which the rows of a product would share few sets of the cache.
@@ -271,22 +276,19 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 	if p.n1-p.n0 == 1 {
 		block = min(rows, t.blockRows())
 	}
-	tiles := block * t.tw * (p.n1 - p.n0)
-	pRow := (t.side*t.tw + 2) * t.cin
-	image := mem.Floats((t.side*block + 2) * pRow)
-	vPos, mPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
-	v, m := mem.Floats(t.positions*vPos), mem.Floats(t.positions*mPos)
+	b := t.block(p.n1-p.n0, block, mem)
 	for r := p.r0; r < p.r1; r += block {
 		count := min(block, p.r1-r)
+		b.order = t.order(p.n1-p.n0, r, count)
 		for n := p.n0; n < p.n1; n++ {
-			s.fill(image, pRow, n, t.side*r, t.side*(r+count)+2, 1, 1)
-			t.transformInput(v[(n-p.n0)*count*t.tw*t.vTile:], vPos, image, pRow, count)
+			s.fill(b.image, b.row, n, t.side*r, t.side*(r+count)+2, 1, 1)
+			t.transformInput(&b, n-p.n0)
 		}
 		var soon simd.Ahead
 		t.ahead(&soon, p, s, to, r, count)
-		t.multiply(m, v, u, mPos, vPos, count*t.tw*(p.n1-p.n0), p, &soon)
+		t.multiply(&b, u, p, &soon)
 		for n := p.n0; n < p.n1; n++ {
-			t.transformOutput(to, m[(n-p.n0)*count*t.tw*t.mTile:], mPos, n, r, count, p, mem)
+			t.transformOutput(to, &b, n, n-p.n0, r, p, mem)
 		}
 	}
 }
@@ -305,30 +307,35 @@ func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, c
 	}
 }
 
-// transformInput transforms count tile rows of a bordered image.
-func (t tiling) transformInput(v []float32, vPos int, image []float32, pRow, count int) {
-	for r := range count {
-		t.input(v[r*t.tw*t.vTile:], vPos, t.vTile, image[t.side*r*pRow:], pRow, t.cin, t.tw, t.cin)
+// transformInput transforms the bordered image of b, image k of the block, into V.
+func (t tiling) transformInput(b *tileBlocks, k int) {
+	for r := range b.rows {
+		t.input(b.v[b.whole(k, r)*t.vTile:], b.vPos, t.vTile, b.image[t.side*r*b.row:], b.row, t.cin, b.cols, t.cin)
+	}
+	for i := range b.shorts() {
+		e := t.short(b.order, k, i)
+		simd.Winograd4ShortInput(b.v[e.at*t.vTile:], b.vPos, b.image[t.side*(e.row*b.row+e.col*t.cin):], b.row, e.rows, e.cols, t.cin, b.tmp)
 	}
 }
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p.
-func (t tiling) multiply(m, v, u []float32, mPos, vPos, count int, p tiledPiece, soon *simd.Ahead) {
+func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, soon *simd.Ahead) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
+		lo, hi := t.having(b.order, i)
 		g := simd.Gemm{
-			M: count, N: c1 - c0, K: t.cin,
-			A: v[i*vPos:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
+			M: hi - lo, N: c1 - c0, K: t.cin,
+			A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
 			B: u[i*panelSize(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
-			C: m[i*mPos+c0:], CRow: t.mTile,
+			C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile,
 			Ahead: soon,
 		}
 		g.Run()
 	}
 }
 
-// transformOutput transforms count tile rows back, from tile row r of image n on.
-func (t tiling) transformOutput(to target, m []float32, mPos, n, r, count int, p tiledPiece, mem *par.Scratch) {
+// transformOutput transforms the tiles of image n, image k of the block, back, from tile row r on.
+func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPiece, mem *par.Scratch) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	start := to.start(n, t.cout, mem)
 	if start != nil {
@@ -336,13 +343,19 @@ func (t tiling) transformOutput(to target, m []float32, mPos, n, r, count int, p
 	}
 	row := t.w * t.cout
 	y, residual := to.y[(n-to.first)*t.h*row:][:t.h*row], imageOf(to.residual, n)
-	for k := range count {
-		at := t.side*(r+k)*row + c0
-		var e []float32
-		if residual != nil {
-			e = residual[at:]
+	from := func(at int) []float32 { // of what is added
+		if residual == nil {
+			return nil
 		}
-		rows := min(t.side, t.h-t.side*(r+k))
-		t.output(y[at:], row, t.cout, m[k*t.tw*t.mTile+c0:], mPos, t.mTile, e, start, rows, t.w, c1-c0)
+		return residual[at:]
+	}
+	for i := range b.rows {
+		at := t.side*(r+i)*row + c0
+		t.output(y[at:], row, t.cout, b.m[b.whole(k, i)*t.mTile+c0:], b.mPos, t.mTile, from(at), start, min(t.side, t.h-t.side*(r+i)), t.wholeCols(b.order), c1-c0)
+	}
+	for i := range b.shorts() {
+		e := t.short(b.order, k, i)
+		at := t.side*((r+e.row)*row+e.col*t.cout) + c0
+		simd.Winograd4ShortOutput(y[at:], row, t.cout, b.m[e.at*t.mTile+c0:], b.mPos, from(at), start, e.rows, e.cols, c1-c0, b.tmp)
 	}
 }

@@ -112,28 +112,24 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch) {
 	group := t.gradGroup()
 	block := t.blockRows()
-	tiles := block * t.tw * group
-	pRow := (t.side*t.tw + 2) * t.cin
-	image := mem.Floats((t.side*block + 2) * pRow)
-	vPos, dPos := posStride(tiles, t.vTile), posStride(tiles, t.mTile)
-	v, d := mem.Floats(t.positions*vPos), mem.Floats(t.positions*dPos)
+	b := t.block(group, block, mem)
 	fresh := true
 	for n := n0; n < n1; n += group {
 		images := min(group, n1-n)
 		for r := 0; r < t.th; r += block {
 			count := min(block, t.th-r)
+			b.order = t.order(images, r, count)
 			for i := range images {
-				t.s.fill(image, pRow, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
-				at := i * count * t.tw
-				t.transformInput(v[at*t.vTile:], vPos, image, pRow, count)
-				t.transformGradOutput(d[at*t.mTile:], dPos, n+i, r, count)
+				t.s.fill(b.image, b.row, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
+				t.transformInput(&b, i)
+				t.transformGradOutput(&b, n+i, i, r)
 			}
 			var soon simd.Ahead
 			if r+count == t.th {
 				fetchImages(&soon, n+images, n+2*images, t.s.x, t.s.join, t.dy)
 			}
 			for pos := range t.positions {
-				t.gradProduct(sum, v[pos*vPos:], d[pos*dPos:], pos, images*count*t.tw, fresh, &soon)
+				t.gradProduct(sum, &b, pos, fresh, &soon)
 			}
 			fresh = false
 		}
@@ -153,28 +149,34 @@ func (t tiling) gradGroup() int {
 	return group
 }
 
-// gradProduct adds Vᵀ·D of count tiles at one position to sum, or writes it there if fresh.
-func (t tiling) gradProduct(sum, v, d []float32, pos, count int, fresh bool, soon *simd.Ahead) {
+// gradProduct adds Vᵀ·D of a block at one position to sum, or writes it there if fresh.
+func (t tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, soon *simd.Ahead) {
+	lo, hi := t.having(b.order, pos)
 	g := simd.Gemm{
-		M: t.cin, N: t.cout, K: count,
-		A: v, ARow: 1, AK: t.vTile, AOff: zeroOffset,
-		B: d, BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
+		M: t.cin, N: t.cout, K: hi - lo,
+		A: b.v[pos*b.vPos+lo*t.vTile:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
+		B: b.m[pos*b.mPos+lo*t.mTile:], BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
 		C: sum[pos*t.cin*t.cout:], CRow: t.cout, Add: !fresh,
 		Ahead: soon,
 	}
 	g.Run()
 }
 
-// transformGradOutput transforms count tile rows of image n of dy, from tile row r on. Each is summed first: a read of
-// whole rows fetches them from memory faster than the transform, which takes a few pixels of several rows in turn.
-func (t *tiledGrad) transformGradOutput(d []float32, dPos, n, r, count int) {
+// transformGradOutput transforms the tile rows of image n of dy, image k of the block, into D, from tile row r on. Each
+// is summed first: a read of whole rows fetches them from memory faster than the transform, which takes a few pixels of
+// several rows in turn.
+func (t *tiledGrad) transformGradOutput(b *tileBlocks, n, k, r int) {
 	row := t.w * t.cout
 	image := imageOf(t.dy, n)
-	for k := range count {
-		y := t.side * (r + k)
-		rows := min(t.side, t.h-y)
-		t.sumRow(n, r+k)
-		t.gradOutput(d[k*t.tw*t.mTile:], dPos, t.mTile, image[y*row:], row, t.cout, rows, t.w, t.cout)
+	for i := range b.rows + b.below {
+		t.sumRow(n, r+i)
+		if y := t.side * (r + i); i < b.rows {
+			t.gradOutput(b.m[b.whole(k, i)*t.mTile:], b.mPos, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.wholeCols(b.order), t.cout)
+		}
+	}
+	for i := range b.shorts() {
+		e := t.short(b.order, k, i)
+		simd.Winograd4ShortGradOutput(b.m[e.at*t.mTile:], b.mPos, image[t.side*((r+e.row)*row+e.col*t.cout):], row, e.rows, e.cols, t.cout, b.tmp)
 	}
 }
 

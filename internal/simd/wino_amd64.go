@@ -131,3 +131,14 @@ func first(x []float32) *float32 {
 	}
 	return &x[0]
 }
+
+func combine(y []float32, yAt [6]int, x []float32, xAt [6]int, n int, t *[36]float32, outs, ins int) {
+	switch {
+	case useAVX512:
+		combineAVX512(&y[0], &yAt, &x[0], &xAt, t, outs, ins, n)
+	case useAVX2:
+		combineAVX2(&y[0], &yAt, &x[0], &xAt, t, outs, ins, n)
+	default:
+		combineGo(y, yAt, x, xAt, n, t, outs, ins)
+	}
+}

@@ -4005,6 +4005,481 @@ vector:
 	VZEROUPPER
 	RET
 
+// func combineAVX512(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)
+// Requires: AVX, AVX512F
+TEXT ·combineAVX512(SB), $0-64
+	MOVQ ins+48(FP), AX
+	CMPQ AX, $0x06
+	JE   ins6
+	CMPQ AX, $0x05
+	JE   ins5
+	CMPQ AX, $0x04
+	JE   ins4
+	CMPQ AX, $0x03
+	JE   ins3
+	CMPQ AX, $0x02
+	JE   ins2
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector1:
+	CMPQ    CX, $0x10
+	JL      rest1
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out1:
+	VBROADCASTSS (R8), Z1
+	VMULPS       Z0, Z1, Z1
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z1, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out1
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector1
+
+rest1:
+	TESTQ     CX, CX
+	JZ        done1
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out1Rest:
+	VBROADCASTSS (AX), Z1
+	VMULPS       Z0, Z1, Z1
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z1, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out1Rest
+
+done1:
+	VZEROUPPER
+	RET
+
+ins2:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector2:
+	CMPQ    CX, $0x10
+	JL      rest2
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    8(DX), DI
+	VMOVUPS (AX)(DI*4), Z1
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out2:
+	VBROADCASTSS (R8), Z2
+	VMULPS       Z0, Z2, Z2
+	VBROADCASTSS 4(R8), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z2, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out2
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector2
+
+rest2:
+	TESTQ     CX, CX
+	JZ        done2
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      8(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z1
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out2Rest:
+	VBROADCASTSS (AX), Z2
+	VMULPS       Z0, Z2, Z2
+	VBROADCASTSS 4(AX), Z3
+	VFMADD231PS  Z3, Z1, Z2
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z2, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out2Rest
+
+done2:
+	VZEROUPPER
+	RET
+
+ins3:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector3:
+	CMPQ    CX, $0x10
+	JL      rest3
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    8(DX), DI
+	VMOVUPS (AX)(DI*4), Z1
+	MOVQ    16(DX), DI
+	VMOVUPS (AX)(DI*4), Z2
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out3:
+	VBROADCASTSS (R8), Z3
+	VMULPS       Z0, Z3, Z3
+	VBROADCASTSS 4(R8), Z4
+	VFMADD231PS  Z4, Z1, Z3
+	VBROADCASTSS 8(R8), Z4
+	VFMADD231PS  Z4, Z2, Z3
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z3, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out3
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector3
+
+rest3:
+	TESTQ     CX, CX
+	JZ        done3
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      8(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z1
+	MOVQ      16(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out3Rest:
+	VBROADCASTSS (AX), Z3
+	VMULPS       Z0, Z3, Z3
+	VBROADCASTSS 4(AX), Z4
+	VFMADD231PS  Z4, Z1, Z3
+	VBROADCASTSS 8(AX), Z4
+	VFMADD231PS  Z4, Z2, Z3
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z3, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out3Rest
+
+done3:
+	VZEROUPPER
+	RET
+
+ins4:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector4:
+	CMPQ    CX, $0x10
+	JL      rest4
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    8(DX), DI
+	VMOVUPS (AX)(DI*4), Z1
+	MOVQ    16(DX), DI
+	VMOVUPS (AX)(DI*4), Z2
+	MOVQ    24(DX), DI
+	VMOVUPS (AX)(DI*4), Z3
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out4:
+	VBROADCASTSS (R8), Z4
+	VMULPS       Z0, Z4, Z4
+	VBROADCASTSS 4(R8), Z5
+	VFMADD231PS  Z5, Z1, Z4
+	VBROADCASTSS 8(R8), Z5
+	VFMADD231PS  Z5, Z2, Z4
+	VBROADCASTSS 12(R8), Z5
+	VFMADD231PS  Z5, Z3, Z4
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z4, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out4
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector4
+
+rest4:
+	TESTQ     CX, CX
+	JZ        done4
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      8(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z1
+	MOVQ      16(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	MOVQ      24(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z3
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out4Rest:
+	VBROADCASTSS (AX), Z4
+	VMULPS       Z0, Z4, Z4
+	VBROADCASTSS 4(AX), Z5
+	VFMADD231PS  Z5, Z1, Z4
+	VBROADCASTSS 8(AX), Z5
+	VFMADD231PS  Z5, Z2, Z4
+	VBROADCASTSS 12(AX), Z5
+	VFMADD231PS  Z5, Z3, Z4
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z4, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out4Rest
+
+done4:
+	VZEROUPPER
+	RET
+
+ins5:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector5:
+	CMPQ    CX, $0x10
+	JL      rest5
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    8(DX), DI
+	VMOVUPS (AX)(DI*4), Z1
+	MOVQ    16(DX), DI
+	VMOVUPS (AX)(DI*4), Z2
+	MOVQ    24(DX), DI
+	VMOVUPS (AX)(DI*4), Z3
+	MOVQ    32(DX), DI
+	VMOVUPS (AX)(DI*4), Z4
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out5:
+	VBROADCASTSS (R8), Z5
+	VMULPS       Z0, Z5, Z5
+	VBROADCASTSS 4(R8), Z6
+	VFMADD231PS  Z6, Z1, Z5
+	VBROADCASTSS 8(R8), Z6
+	VFMADD231PS  Z6, Z2, Z5
+	VBROADCASTSS 12(R8), Z6
+	VFMADD231PS  Z6, Z3, Z5
+	VBROADCASTSS 16(R8), Z6
+	VFMADD231PS  Z6, Z4, Z5
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z5, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out5
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector5
+
+rest5:
+	TESTQ     CX, CX
+	JZ        done5
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      8(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z1
+	MOVQ      16(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	MOVQ      24(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z3
+	MOVQ      32(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z4
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out5Rest:
+	VBROADCASTSS (AX), Z5
+	VMULPS       Z0, Z5, Z5
+	VBROADCASTSS 4(AX), Z6
+	VFMADD231PS  Z6, Z1, Z5
+	VBROADCASTSS 8(AX), Z6
+	VFMADD231PS  Z6, Z2, Z5
+	VBROADCASTSS 12(AX), Z6
+	VFMADD231PS  Z6, Z3, Z5
+	VBROADCASTSS 16(AX), Z6
+	VFMADD231PS  Z6, Z4, Z5
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z5, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out5Rest
+
+done5:
+	VZEROUPPER
+	RET
+
+ins6:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), DX
+	MOVQ y+0(FP), BX
+	MOVQ yAt+8(FP), SI
+	MOVQ n+56(FP), CX
+
+vector6:
+	CMPQ    CX, $0x10
+	JL      rest6
+	MOVQ    (DX), DI
+	VMOVUPS (AX)(DI*4), Z0
+	MOVQ    8(DX), DI
+	VMOVUPS (AX)(DI*4), Z1
+	MOVQ    16(DX), DI
+	VMOVUPS (AX)(DI*4), Z2
+	MOVQ    24(DX), DI
+	VMOVUPS (AX)(DI*4), Z3
+	MOVQ    32(DX), DI
+	VMOVUPS (AX)(DI*4), Z4
+	MOVQ    40(DX), DI
+	VMOVUPS (AX)(DI*4), Z5
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out6:
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z0, Z6, Z6
+	VBROADCASTSS 4(R8), Z7
+	VFMADD231PS  Z7, Z1, Z6
+	VBROADCASTSS 8(R8), Z7
+	VFMADD231PS  Z7, Z2, Z6
+	VBROADCASTSS 12(R8), Z7
+	VFMADD231PS  Z7, Z3, Z6
+	VBROADCASTSS 16(R8), Z7
+	VFMADD231PS  Z7, Z4, Z6
+	VBROADCASTSS 20(R8), Z7
+	VFMADD231PS  Z7, Z5, Z6
+	MOVQ         (SI)(R9*8), DI
+	VMOVUPS      Z6, (BX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out6
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JMP          vector6
+
+rest6:
+	TESTQ     CX, CX
+	JZ        done6
+	MOVL      $0x00000001, DI
+	SHLL      CL, DI
+	DECL      DI
+	KMOVW     DI, K1
+	MOVQ      (DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z0
+	MOVQ      8(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z1
+	MOVQ      16(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	MOVQ      24(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z3
+	MOVQ      32(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z4
+	MOVQ      40(DX), CX
+	VMOVUPS.Z (AX)(CX*4), K1, Z5
+	MOVQ      t+32(FP), AX
+	MOVQ      outs+40(FP), DI
+	XORQ      DX, DX
+
+out6Rest:
+	VBROADCASTSS (AX), Z6
+	VMULPS       Z0, Z6, Z6
+	VBROADCASTSS 4(AX), Z7
+	VFMADD231PS  Z7, Z1, Z6
+	VBROADCASTSS 8(AX), Z7
+	VFMADD231PS  Z7, Z2, Z6
+	VBROADCASTSS 12(AX), Z7
+	VFMADD231PS  Z7, Z3, Z6
+	VBROADCASTSS 16(AX), Z7
+	VFMADD231PS  Z7, Z4, Z6
+	VBROADCASTSS 20(AX), Z7
+	VFMADD231PS  Z7, Z5, Z6
+	MOVQ         (SI)(DX*8), CX
+	VMOVUPS      Z6, K1, (BX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         DX
+	CMPQ         DX, DI
+	JL           out6Rest
+
+done6:
+	VZEROUPPER
+	RET
+
 // func winograd2InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int)
 // Requires: AVX
 TEXT ·winograd2InputAVX2(SB), $0-64
@@ -8415,5 +8890,474 @@ vector:
 	DECQ         R9
 	MOVQ         R9, rows+48(FP)
 	JNZ          row
+	VZEROUPPER
+	RET
+
+// func combineAVX2(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)
+// Requires: AVX, FMA3
+TEXT ·combineAVX2(SB), $0-64
+	MOVQ ins+48(FP), AX
+	CMPQ AX, $0x06
+	JE   ins6
+	CMPQ AX, $0x05
+	JE   ins5
+	CMPQ AX, $0x04
+	JE   ins4
+	CMPQ AX, $0x03
+	JE   ins3
+	CMPQ AX, $0x02
+	JE   ins2
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector1:
+	CMPQ    SI, $0x08
+	JL      rest1
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out1:
+	VBROADCASTSS (R8), Y1
+	VMULPS       Y0, Y1, Y1
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y1, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out1
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector1
+
+rest1:
+	TESTQ      SI, SI
+	JZ         done1
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), CX
+	VMASKMOVPS (AX)(CX*4), Y0, Y1
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       SI, SI
+
+out1Rest:
+	VBROADCASTSS (AX), Y2
+	VMULPS       Y1, Y2, Y2
+	MOVQ         (BX)(SI*8), CX
+	VMASKMOVPS   Y2, Y0, (DX)(CX*4)
+	ADDQ         $0x18, AX
+	INCQ         SI
+	CMPQ         SI, DI
+	JL           out1Rest
+
+done1:
+	VZEROUPPER
+	RET
+
+ins2:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector2:
+	CMPQ    SI, $0x08
+	JL      rest2
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    8(CX), DI
+	VMOVUPS (AX)(DI*4), Y1
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out2:
+	VBROADCASTSS (R8), Y2
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 4(R8), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y2, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out2
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector2
+
+rest2:
+	TESTQ      SI, SI
+	JZ         done2
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       8(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y2
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       CX, CX
+
+out2Rest:
+	VBROADCASTSS (AX), Y3
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	MOVQ         (BX)(CX*8), SI
+	VMASKMOVPS   Y3, Y0, (DX)(SI*4)
+	ADDQ         $0x18, AX
+	INCQ         CX
+	CMPQ         CX, DI
+	JL           out2Rest
+
+done2:
+	VZEROUPPER
+	RET
+
+ins3:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector3:
+	CMPQ    SI, $0x08
+	JL      rest3
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    8(CX), DI
+	VMOVUPS (AX)(DI*4), Y1
+	MOVQ    16(CX), DI
+	VMOVUPS (AX)(DI*4), Y2
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out3:
+	VBROADCASTSS (R8), Y3
+	VMULPS       Y0, Y3, Y3
+	VBROADCASTSS 4(R8), Y4
+	VFMADD231PS  Y4, Y1, Y3
+	VBROADCASTSS 8(R8), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y3, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out3
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector3
+
+rest3:
+	TESTQ      SI, SI
+	JZ         done3
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       8(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y2
+	MOVQ       16(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y3
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       CX, CX
+
+out3Rest:
+	VBROADCASTSS (AX), Y4
+	VMULPS       Y1, Y4, Y4
+	VBROADCASTSS 4(AX), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VBROADCASTSS 8(AX), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	MOVQ         (BX)(CX*8), SI
+	VMASKMOVPS   Y4, Y0, (DX)(SI*4)
+	ADDQ         $0x18, AX
+	INCQ         CX
+	CMPQ         CX, DI
+	JL           out3Rest
+
+done3:
+	VZEROUPPER
+	RET
+
+ins4:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector4:
+	CMPQ    SI, $0x08
+	JL      rest4
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    8(CX), DI
+	VMOVUPS (AX)(DI*4), Y1
+	MOVQ    16(CX), DI
+	VMOVUPS (AX)(DI*4), Y2
+	MOVQ    24(CX), DI
+	VMOVUPS (AX)(DI*4), Y3
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out4:
+	VBROADCASTSS (R8), Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 4(R8), Y5
+	VFMADD231PS  Y5, Y1, Y4
+	VBROADCASTSS 8(R8), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VBROADCASTSS 12(R8), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y4, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out4
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector4
+
+rest4:
+	TESTQ      SI, SI
+	JZ         done4
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       8(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y2
+	MOVQ       16(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y3
+	MOVQ       24(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y4
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       CX, CX
+
+out4Rest:
+	VBROADCASTSS (AX), Y5
+	VMULPS       Y1, Y5, Y5
+	VBROADCASTSS 4(AX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VBROADCASTSS 8(AX), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VBROADCASTSS 12(AX), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	MOVQ         (BX)(CX*8), SI
+	VMASKMOVPS   Y5, Y0, (DX)(SI*4)
+	ADDQ         $0x18, AX
+	INCQ         CX
+	CMPQ         CX, DI
+	JL           out4Rest
+
+done4:
+	VZEROUPPER
+	RET
+
+ins5:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector5:
+	CMPQ    SI, $0x08
+	JL      rest5
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    8(CX), DI
+	VMOVUPS (AX)(DI*4), Y1
+	MOVQ    16(CX), DI
+	VMOVUPS (AX)(DI*4), Y2
+	MOVQ    24(CX), DI
+	VMOVUPS (AX)(DI*4), Y3
+	MOVQ    32(CX), DI
+	VMOVUPS (AX)(DI*4), Y4
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out5:
+	VBROADCASTSS (R8), Y5
+	VMULPS       Y0, Y5, Y5
+	VBROADCASTSS 4(R8), Y6
+	VFMADD231PS  Y6, Y1, Y5
+	VBROADCASTSS 8(R8), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VBROADCASTSS 12(R8), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VBROADCASTSS 16(R8), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y5, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out5
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector5
+
+rest5:
+	TESTQ      SI, SI
+	JZ         done5
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       8(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y2
+	MOVQ       16(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y3
+	MOVQ       24(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y4
+	MOVQ       32(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y5
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       CX, CX
+
+out5Rest:
+	VBROADCASTSS (AX), Y6
+	VMULPS       Y1, Y6, Y6
+	VBROADCASTSS 4(AX), Y7
+	VFMADD231PS  Y7, Y2, Y6
+	VBROADCASTSS 8(AX), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VBROADCASTSS 12(AX), Y7
+	VFMADD231PS  Y7, Y4, Y6
+	VBROADCASTSS 16(AX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	MOVQ         (BX)(CX*8), SI
+	VMASKMOVPS   Y6, Y0, (DX)(SI*4)
+	ADDQ         $0x18, AX
+	INCQ         CX
+	CMPQ         CX, DI
+	JL           out5Rest
+
+done5:
+	VZEROUPPER
+	RET
+
+ins6:
+	MOVQ x+16(FP), AX
+	MOVQ xAt+24(FP), CX
+	MOVQ y+0(FP), DX
+	MOVQ yAt+8(FP), BX
+	MOVQ n+56(FP), SI
+
+vector6:
+	CMPQ    SI, $0x08
+	JL      rest6
+	MOVQ    (CX), DI
+	VMOVUPS (AX)(DI*4), Y0
+	MOVQ    8(CX), DI
+	VMOVUPS (AX)(DI*4), Y1
+	MOVQ    16(CX), DI
+	VMOVUPS (AX)(DI*4), Y2
+	MOVQ    24(CX), DI
+	VMOVUPS (AX)(DI*4), Y3
+	MOVQ    32(CX), DI
+	VMOVUPS (AX)(DI*4), Y4
+	MOVQ    40(CX), DI
+	VMOVUPS (AX)(DI*4), Y5
+	MOVQ    t+32(FP), R8
+	MOVQ    outs+40(FP), R10
+	XORQ    R9, R9
+
+out6:
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 4(R8), Y7
+	VFMADD231PS  Y7, Y1, Y6
+	VBROADCASTSS 8(R8), Y7
+	VFMADD231PS  Y7, Y2, Y6
+	VBROADCASTSS 12(R8), Y7
+	VFMADD231PS  Y7, Y3, Y6
+	VBROADCASTSS 16(R8), Y7
+	VFMADD231PS  Y7, Y4, Y6
+	VBROADCASTSS 20(R8), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	MOVQ         (BX)(R9*8), DI
+	VMOVUPS      Y6, (DX)(DI*4)
+	ADDQ         $0x18, R8
+	INCQ         R9
+	CMPQ         R9, R10
+	JL           out6
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, SI
+	JMP          vector6
+
+rest6:
+	TESTQ      SI, SI
+	JZ         done6
+	LEAQ       winoSelections<>+0(SB), DI
+	NEGQ       SI
+	VMOVDQU    32(DI)(SI*4), Y0
+	MOVQ       (CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       8(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y2
+	MOVQ       16(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y3
+	MOVQ       24(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y4
+	MOVQ       32(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y5
+	MOVQ       40(CX), SI
+	VMASKMOVPS (AX)(SI*4), Y0, Y6
+	MOVQ       t+32(FP), AX
+	MOVQ       outs+40(FP), DI
+	XORQ       CX, CX
+
+out6Rest:
+	VBROADCASTSS (AX), Y7
+	VMULPS       Y1, Y7, Y7
+	VBROADCASTSS 4(AX), Y8
+	VFMADD231PS  Y8, Y2, Y7
+	VBROADCASTSS 8(AX), Y8
+	VFMADD231PS  Y8, Y3, Y7
+	VBROADCASTSS 12(AX), Y8
+	VFMADD231PS  Y8, Y4, Y7
+	VBROADCASTSS 16(AX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 20(AX), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	MOVQ         (BX)(CX*8), SI
+	VMASKMOVPS   Y7, Y0, (DX)(SI*4)
+	ADDQ         $0x18, AX
+	INCQ         CX
+	CMPQ         CX, DI
+	JL           out6Rest
+
+done6:
 	VZEROUPPER
 	RET

@@ -45,3 +45,7 @@ func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRo
 func transpose(dst []float32, dstRow, dstStep int, src []float32, srcRow, srcStep, n int) {
 	transposeGo(dst, dstRow, dstStep, src, srcRow, srcStep, n)
 }
+
+func combine(y []float32, yAt [6]int, x []float32, xAt [6]int, n int, t *[36]float32, outs, ins int) {
+	combineGo(y, yAt, x, xAt, n, t, outs, ins)
+}

@@ -59,6 +59,11 @@ func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mP
 //go:noescape
 func winograd4KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[11]float32)
 
+// combineAVX512 is combineGo.
+//
+//go:noescape
+func combineAVX512(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)
+
 // winograd2InputAVX2 is winograd2InputGo.
 //
 //go:noescape
@@ -113,3 +118,8 @@ func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos
 //
 //go:noescape
 func winograd4KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[11]float32)
+
+// combineAVX2 is combineGo.
+//
+//go:noescape
+func combineAVX2(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)

@@ -23,6 +23,7 @@ func main() {
 		gradOutput4(w)
 		gradWeight4(w)
 		kernels4(w)
+		combine(w)
 	}
 	Generate()
 }

@@ -177,30 +177,31 @@ var (
 )
 
 // vectors emits a loop over the elements that the argument n counts: body for each full vector, and once more for the
-// rest of them. The registers in move go along, in bytes. Labels in body end in suffix.
-func vectors(w width, n string, body func(l lanes, suffix string), move ...reg.GPVirtual) {
+// rest of them. The registers in move go along, in bytes. Labels in body end in suffix; labels of this end in name, as
+// there may be several such loops in a function.
+func vectors(w width, n, name string, body func(l lanes, suffix string), move ...reg.GPVirtual) {
 	left := count(n)
-	Label("vector")
+	Label("vector" + name)
 	CMPQ(left, Imm(uint64(w.lanes)))
-	JL(LabelRef("rest"))
+	JL(LabelRef("rest" + name))
 	body(lanes{w, nil}, "")
 	for _, p := range move {
 		ADDQ(Imm(uint64(w.bytes())), p)
 	}
 	SUBQ(Imm(uint64(w.lanes)), left)
-	JMP(LabelRef("vector"))
-	Label("rest")
+	JMP(LabelRef("vector" + name))
+	Label("rest" + name)
 	TESTQ(left, left)
-	JZ(LabelRef("done"))
+	JZ(LabelRef("done" + name))
 	body(w.first(left), "Rest")
-	Label("done")
+	Label("done" + name)
 }
 
 // channels emits a function's whole text: body for each vector of the c channels, offset bytes from channel 0.
 func channels(w width, body func(l lanes, offset reg.GPVirtual, suffix string)) {
 	offset := GP64()
 	XORQ(offset, offset)
-	vectors(w, "c", func(l lanes, suffix string) { body(l, offset, suffix) }, offset)
+	vectors(w, "c", "", func(l lanes, suffix string) { body(l, offset, suffix) }, offset)
 	VZEROUPPER()
 	RET()
 }

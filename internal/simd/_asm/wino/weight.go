@@ -66,7 +66,7 @@ func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtu
 	tap3, pos3 := times3(tap), times3(pos)
 	Label("row")
 	dw, m := pointer("dw", nil), pointer("m", nil)
-	vectors(w, "cols", func(l lanes, _ string) { body(l, dw, tap, tap3, m, pos, pos3) }, dw, m)
+	vectors(w, "cols", "", func(l lanes, _ string) { body(l, dw, tap, tap3, m, pos, pos3) }, dw, m)
 	for _, s := range []struct{ arg, by string }{{"dw", "dwRow"}, {"m", "mRow"}} {
 		p, by := pointer(s.arg, nil), stride(s.by)
 		ADDQ(by, p)
