@@ -90,12 +90,34 @@ func panelSize(rows, cols int) int { return (cols + panelWidth - 1) / panelWidth
 
 // packPanels packs w [rows cols] in panels of 32 columns.
 func packPanels(p, w []float32, rows, cols int) {
-	simd.PackPanels(p, panelWidth*rows, w, cols, rows, cols)
+	c := packings.take(packing{p, w, rows, cols})
+	par.For((cols+panelWidth-1)/panelWidth, c.panel)
+	packings.give(c)
 }
 
 // packTransposed packs wᵀ for w [rows cols], so cols is the depth of the product.
 func packTransposed(p, w []float32, rows, cols int) {
-	simd.PackTransposed(p, panelWidth*cols, w, cols, rows, cols)
+	c := packings.take(packing{p, w, rows, cols})
+	par.For((rows+panelWidth-1)/panelWidth, c.transposedPanel)
+	packings.give(c)
+}
+
+// packing is one call of packPanels or packTransposed.
+type packing struct {
+	p, w       []float32
+	rows, cols int
+}
+
+var packings frames[packing]
+
+func (c *packing) panel(i int, _ *par.Scratch) {
+	j := i * panelWidth
+	simd.PackPanels(c.p[j*c.rows:], panelWidth*c.rows, c.w[j:], c.cols, c.rows, min(panelWidth, c.cols-j))
+}
+
+func (c *packing) transposedPanel(i int, _ *par.Scratch) {
+	r := i * panelWidth
+	simd.PackTransposed(c.p[r*c.cols:], panelWidth*c.cols, c.w[r*c.cols:], c.cols, min(panelWidth, c.rows-r), c.cols)
 }
 
 // rowBlock is the number of rows of a matrix product that one piece computes.
@@ -176,7 +198,7 @@ func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1,
 	c := chunkSums.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
 	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
 	if chunks < partialChunks {
-		c.blocks = min((rows+15)/16, (4*runtime.GOMAXPROCS(0)+chunks-1)/chunks)
+		c.blocks = min((rows+15)/16, (runtime.GOMAXPROCS(0)+chunks-1)/chunks)
 	}
 	for ; c.first < chunks; c.first += partialChunks {
 		count := min(partialChunks, chunks-c.first)
@@ -251,7 +273,7 @@ func addImageSums(db, sums []float32) {
 // imageSums sets each row of sums [N Out] to the sum of an image's rows. dy [N … Out].
 func imageSums(sums []float32, dy Tensor) {
 	c := rowSums.take(rowSum{dy, sums})
-	par.For((dy.Shape[0]+GradChunk-1)/GradChunk, c.chunk)
+	par.For(dy.Shape[0], c.image)
 	rowSums.give(c)
 }
 
@@ -263,12 +285,9 @@ type rowSum struct {
 
 var rowSums frames[rowSum]
 
-func (c *rowSum) chunk(k int, _ *par.Scratch) {
-	n := c.dy.Shape[0]
-	out := len(c.sums) / n
-	for i := k * GradChunk; i < min((k+1)*GradChunk, n); i++ {
-		sum := c.sums[i*out:][:out]
-		clear(sum)
-		simd.ChannelSums(sum, imageOf(c.dy, i))
-	}
+func (c *rowSum) image(i int, _ *par.Scratch) {
+	out := len(c.sums) / c.dy.Shape[0]
+	sum := c.sums[i*out:][:out]
+	clear(sum)
+	simd.ChannelSums(sum, imageOf(c.dy, i))
 }
