@@ -54,7 +54,7 @@ func For(n int, f func(i int, s *Scratch)) {
 
 // runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
 // balance, and the more often they meet at the counter.
-const runsPerWorker = 8
+const runsPerWorker = 32
 
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
 // when the caller and all workers that received it have left.
