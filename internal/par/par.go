@@ -19,9 +19,9 @@ import (
 func For(n int, f func(i int, s *Scratch)) {
 	procs := runtime.GOMAXPROCS(0)
 	helpers := min(n, procs) - 1
+	s := takeScratch()
+	defer returnScratch(s)
 	if helpers <= 0 {
-		s := takeScratch(0)
-		defer returnScratch(0, s)
 		for i := range n {
 			s.reset()
 			f(i, s)
@@ -32,16 +32,10 @@ func For(n int, f func(i int, s *Scratch)) {
 	j.f, j.run = f, max(1, int64(n/(runsPerWorker*procs)))
 	j.share(n, helpers+1)
 	j.done.Add(1)
-	startWorkers(helpers)
-	for range helpers {
-		j.users.Add(1)
-		select {
-		case jobs <- j:
-		default: // every worker is busy and the queue is full: the caller does what nobody else takes
-			j.users.Add(-1)
-		}
+	for _, w := range startWorkers(helpers) {
+		w.offer(j)
 	}
-	j.work(0)
+	j.work(0, s)
 	if !spin(func() bool { return j.left.Load() == 0 }) {
 		j.done.Wait()
 	}
@@ -53,7 +47,7 @@ func For(n int, f func(i int, s *Scratch)) {
 }
 
 // runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
-// balance, and the more often they meet at the counter.
+// balance.
 const runsPerWorker = 32
 
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
@@ -88,23 +82,21 @@ func (j *job) share(n, shares int) {
 	j.left.Store(int64(n))
 }
 
-// work takes pieces until there are none left, at first those of a worker's own share.
-func (j *job) work(worker int) {
-	if j.left.Load() == 0 {
-		return
-	}
-	s := takeScratch(worker)
+// work takes pieces until there are none left, at first those of a worker's own share. It reports what it did once, for
+// a counter that two cores write costs as much as a short piece if they share no cache.
+func (j *job) work(worker int, s *Scratch) {
+	var did int64
 	for k := range j.shares {
 		own := &j.shares[(worker+k)%len(j.shares)]
 		for i := own.next.Add(j.run) - j.run; i < own.end; i = own.next.Add(j.run) - j.run {
 			end := min(i+j.run, own.end)
 			j.pieces(int(i), int(end), s)
-			if j.left.Add(i-end) == 0 {
-				j.done.Done()
-			}
+			did += end - i
 		}
 	}
-	returnScratch(worker, s)
+	if did > 0 && j.left.Add(-did) == 0 {
+		j.done.Done()
+	}
 }
 
 func (j *job) pieces(i, end int, s *Scratch) {
@@ -144,49 +136,79 @@ func takeJob() *job {
 	return j
 }
 
-var (
-	idleJobs struct {
-		sync.Mutex
-		list []*job
-	}
-	jobs    = make(chan *job, 64)
-	workers struct {
-		sync.Mutex
-		n int
-	}
-)
+var idleJobs struct {
+	sync.Mutex
+	list []*job
+}
 
-// startWorkers makes sure that at least n goroutines wait for jobs. They live as long as the program.
-func startWorkers(n int) {
+// A worker is a goroutine that helps callers of For. It lives as long as the program.
+type worker struct {
+	index  int                 // from 1 on; the goroutine that calls For is worker 0
+	mail   atomic.Pointer[job] // the job it is asked to help with next
+	asleep atomic.Bool
+	wake   chan struct{}
+	_      [64]byte // workers lie in cache lines of their own
+}
+
+var workers struct {
+	sync.Mutex // for starting more
+	list       atomic.Pointer[[]*worker]
+}
+
+// startWorkers returns n workers.
+func startWorkers(n int) []*worker {
+	if list := workers.list.Load(); list != nil && len(*list) >= n {
+		return (*list)[:n]
+	}
 	workers.Lock()
 	defer workers.Unlock()
-	for ; workers.n < n; workers.n++ {
-		go serve(workers.n + 1)
+	var list []*worker
+	if old := workers.list.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	for len(list) < n {
+		w := &worker{index: len(list) + 1, wake: make(chan struct{}, 1)}
+		list = append(list, w)
+		go w.serve()
+	}
+	workers.list.Store(&list)
+	return list[:n]
+}
+
+// offer asks w to help with j, instead of what it was asked before and has not begun: that may be over, and if not, its
+// caller does what nobody else takes.
+func (w *worker) offer(j *job) {
+	j.users.Add(1)
+	if old := w.mail.Swap(j); old != nil {
+		old.leave()
+	}
+	if w.asleep.CompareAndSwap(true, false) {
+		w.wake <- struct{}{}
 	}
 }
 
-// serve works on jobs as they come. The goroutine that calls For is worker 0, those that help it are counted from 1.
-func serve(worker int) {
+// serve works on jobs as they come.
+func (w *worker) serve() {
+	var s Scratch
 	for {
-		var j *job
-		if !spin(func() bool {
-			select {
-			case j = <-jobs:
-				return true
-			default:
-				return false
+		if !spin(func() bool { return w.mail.Load() != nil }) {
+			w.asleep.Store(true)
+			// An offer either is seen here, or sees that w sleeps and wakes it.
+			if w.mail.Load() == nil || !w.asleep.CompareAndSwap(true, false) {
+				<-w.wake
 			}
-		}) {
-			j = <-jobs
 		}
-		j.work(worker)
-		j.leave()
+		if j := w.mail.Swap(nil); j != nil { // nil: woken for a job it has already helped with
+			j.work(w.index, &s)
+			s.reset()
+			j.leave()
+		}
 	}
 }
 
 // spinTime is how long a goroutine waits awake. Between the calls of For in a training step there are a few
-// microseconds; to sleep and be woken takes ten times as long.
-const spinTime = 50 * time.Microsecond
+// microseconds, now and then a hundred; to sleep and be woken takes about as long.
+const spinTime = 200 * time.Microsecond
 
 // spin calls ready until it returns true, for up to spinTime, and reports whether it did.
 func spin(ready func() bool) bool {

@@ -3,8 +3,10 @@ package par
 import (
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func withProcs(n int, f func()) {
@@ -36,6 +38,50 @@ func TestForNested(t *testing.T) {
 			For(20, func(j int, _ *Scratch) { sum.Add(int64(20*i + j)) })
 		})
 		if got, want := sum.Load(), int64(399*400/2); got != want {
+			t.Errorf("got sum %d, want %d", got, want)
+		}
+	})
+}
+
+// TestForIsHelped has two pieces wait for each other: in calls one after another, after the worker has gone to sleep, and
+// when it is late for one call and wanted for the next.
+func TestForIsHelped(t *testing.T) {
+	withProcs(2, func() {
+		for i := range 200 {
+			switch i % 4 {
+			case 1:
+				time.Sleep(2 * spinTime)
+			case 3:
+				For(2, func(int, *Scratch) {}) // over before anybody can help
+			}
+			var here atomic.Int32
+			For(2, func(int, *Scratch) {
+				here.Add(1)
+				for start := time.Now(); here.Load() < 2; runtime.Gosched() {
+					if time.Since(start) > 10*time.Second {
+						t.Errorf("call %d: nobody helped", i)
+						here.Add(2)
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestForByMany calls For from several goroutines at once, which want the same workers.
+func TestForByMany(t *testing.T) {
+	withProcs(3, func() {
+		var sum atomic.Int64
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 100 {
+					For(10, func(i int, _ *Scratch) { sum.Add(int64(i)) })
+				}
+			})
+		}
+		all.Wait()
+		if got, want := sum.Load(), int64(8*100*45); got != want {
 			t.Errorf("got sum %d, want %d", got, want)
 		}
 	})

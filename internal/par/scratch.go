@@ -65,30 +65,26 @@ func (s *Scratch) reset() {
 	s.used, s.held, s.want = 0, 0, 0
 }
 
-// idle holds, for each worker, the scratch memories it is not using: it gets back what is in its core's cache.
+// idle holds the scratch memories of callers of For that have returned. Workers have their own.
 var idle struct {
 	sync.Mutex
-	lists [][]*Scratch
+	list []*Scratch
 }
 
-func takeScratch(worker int) *Scratch {
+func takeScratch() *Scratch {
 	idle.Lock()
 	defer idle.Unlock()
-	for len(idle.lists) <= worker {
-		idle.lists = append(idle.lists, nil)
-	}
-	list := &idle.lists[worker]
-	if n := len(*list); n > 0 {
-		s := (*list)[n-1]
-		*list = (*list)[:n-1]
+	if n := len(idle.list); n > 0 {
+		s := idle.list[n-1]
+		idle.list = idle.list[:n-1]
 		return s
 	}
 	return new(Scratch)
 }
 
-func returnScratch(worker int, s *Scratch) {
+func returnScratch(s *Scratch) {
 	s.reset()
 	idle.Lock()
 	defer idle.Unlock()
-	idle.lists[worker] = append(idle.lists[worker], s)
+	idle.list = append(idle.list, s)
 }
