@@ -238,7 +238,7 @@ func (g *blockGrad) images(da []float32, n0, n1 int, mem *par.Scratch) {
 			da := da[(k-n0)*size:][:size]
 			if joined {
 				x := mem.Floats(size)
-				g.s.joined(x, k*g.d.h*g.d.w)
+				g.s.channels(x, k*g.d.h*g.d.w, 0, g.d.cin)
 				g.image(da, false, da, x, k, mem)
 			} else {
 				g.image(imageOf(g.dst.X, k), g.dst.AddX, da, imageOf(g.s.x, k), k, mem)

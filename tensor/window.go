@@ -58,22 +58,16 @@ func (s *source) dims() (n, h, w, c int) {
 	return n, h, w, c
 }
 
-// joined writes pixels p0… of all images, counted end to end, joined, until dst is full.
-func (s *source) joined(dst []float32, p0 int) {
-	ca, cb := s.x.Shape[3], s.join.Shape[3]
-	joinPixels(dst, s.x.Data[p0*ca:], s.join.Data[p0*cb:], ca, cb)
-}
-
-// some writes channels from…to of pixels p0… of all images, counted end to end, until dst is full.
-func (s *source) some(dst []float32, p0 int) {
-	ca, c := s.x.Shape[3], s.to-s.from
+// channels writes channels from…to, joined, of pixels p0… of all images, counted end to end, until dst is full.
+func (s *source) channels(dst []float32, p0, from, to int) {
+	ca, c := s.x.Shape[3], to-from
 	pixels := len(dst) / c
-	if s.from < ca {
-		simd.CopyPixels(dst, c, s.x.Data[p0*ca+s.from:], ca, pixels, min(s.to, ca)-s.from, false)
+	if from < ca {
+		simd.CopyPixels(dst, c, s.x.Data[p0*ca+from:], ca, pixels, min(to, ca)-from, false)
 	}
-	if s.to > ca {
-		from, cb := max(s.from-ca, 0), s.join.Shape[3]
-		simd.CopyPixels(dst[ca+from-s.from:], c, s.join.Data[p0*cb+from:], cb, pixels, s.to-ca-from, false)
+	if to > ca {
+		first, cb := max(from-ca, 0), s.join.Shape[3]
+		simd.CopyPixels(dst[ca+first-from:], c, s.join.Data[p0*cb+first:], cb, pixels, to-ca-first, false)
 	}
 }
 
@@ -140,11 +134,7 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 			row := image[(y-top)/2*(w/2*all):][:w/2*all]
 			enlargeRow(inside, row[from:], c, all)
 		case s.to > 0 || !s.join.Empty():
-			if s.to > 0 {
-				s.some(inside, (n*h+y-top)*w)
-			} else {
-				s.joined(inside, (n*h+y-top)*w)
-			}
+			s.channels(inside, (n*h+y-top)*w, from, from+c)
 			if s.act {
 				simd.NormSiLU(inside, inside, scale, shift)
 			}

@@ -67,6 +67,10 @@ func newProblem(r *rand.Rand, m, n, k, segments int, alloc func(n int) []float32
 		}
 	}
 	p.start = append(p.start, p.C...)
+	if r.IntN(2) == 0 { // no result depends on it
+		p.Ahead = new(Ahead)
+		p.Ahead.Add(alloc(1 + r.IntN(3000)))
+	}
 	if !p.Add && r.IntN(2) == 0 {
 		p.Bias = alloc(n)
 		for j := range p.Bias {
@@ -215,6 +219,26 @@ func TestGemmAlone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAhead takes what is to be fetched a few lines at a time, part after part.
+func TestAhead(t *testing.T) {
+	x, y, z := make([]float32, 100), make([]float32, 10), make([]float32, 50)
+	var a Ahead
+	for _, part := range [][]float32{x, nil, y, z} {
+		a.Add(part)
+	}
+	for i, want := range []*float32{&x[0], &x[48], &x[96], &y[0], &z[0], &z[48], nil, nil} {
+		if got := a.take(3); got != want {
+			t.Errorf("take %d: got %p, want %p", i, got, want)
+		}
+	}
+	for range 2 * len(a.parts) {
+		a.Add(y) // those there is no room for are left out
+	}
+	if (*Ahead)(nil).take(1) != nil {
+		t.Error("nothing listed: got something to fetch")
+	}
 }
 
 // TestGemmSpecial passes infinities and NaNs through: nothing is skipped.

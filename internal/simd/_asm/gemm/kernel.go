@@ -81,7 +81,7 @@ func (r *registers) address(p, q Register, i int) Mem {
 // stop at the end of a page, and a panel of B takes few microseconds. So while
 // one panel of B is used, the next is brought to the L2 cache; and while one
 // tile is computed that adds to C, the elements of C below it come to the L1.
-// Where there is no next panel the instructions do nothing. With B in memory
+// Where there is no next panel that is in vain. With B in memory
 // this halves the time of a product of 64 rows, with B in the caches it costs
 // 1 %. What the caller will need after this product is fetched with it, a line
 // for each k.
