@@ -68,6 +68,22 @@ func TestForIsHelped(t *testing.T) {
 	})
 }
 
+// TestWorkerWokenForNothing wakes a worker whose mail is empty, which happens when it has already helped with the job that
+// it is woken for. It must go back to sleep, and be there for the next.
+func TestWorkerWokenForNothing(t *testing.T) {
+	withProcs(2, func() {
+		w := startWorkers(1)[0]
+		for !w.asleep.CompareAndSwap(true, false) {
+			time.Sleep(spinTime)
+		}
+		w.wake <- struct{}{}
+		for !w.asleep.Load() {
+			time.Sleep(spinTime)
+		}
+		For(2, func(int, *Scratch) {})
+	})
+}
+
 // TestForByMany calls For from several goroutines at once, which want the same workers.
 func TestForByMany(t *testing.T) {
 	withProcs(3, func() {
