@@ -15,7 +15,7 @@ const (
 	Auto      Method = iota // the fastest for the shape
 	Direct                  // as the definition has it
 	Winograd2               // F(2×2, 3×3), wherever the window allows
-	Winograd4               // F(4×4, 3×3), likewise
+	Winograd4               // F(4×4, 3×3), likewise; F(2×2, 3×3) where a side is 1, 2 or 5, see simd
 )
 
 // Winograd's F(m×m, 3×3) (Lavin & Gray 2015, arXiv:1509.09308) cuts the result in tiles of m×m. Each needs a tile of
@@ -26,9 +26,9 @@ type winograd struct {
 	side, positions    int // m, (m+2)²
 	packForm, gradForm form
 
-	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int)
-	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)
-	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int)
+	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int)
+	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
+	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int)
 	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int)
 	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
 	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int) // for the input gradient
@@ -57,6 +57,9 @@ func (d convDims) winograd() *winograd {
 	case Winograd2:
 		return &winograd2
 	case Winograd4:
+		if !cutInFours(d.h) || !cutInFours(d.w) {
+			return &winograd2
+		}
 		return &winograd4
 	case Auto:
 		return fastest(d.h, d.w, d.cin, d.cout)
@@ -71,11 +74,14 @@ func fastest(h, w, cin, cout int) *winograd {
 	switch {
 	case min(cin, cout) < 32:
 		return nil
-	case h*w < 49 && (h%4 != 0 || w%4 != 0 || cin*cout > 1<<14):
+	case !cutInFours(h) || !cutInFours(w) || h*w < 49 && (h%4 != 0 || w%4 != 0 || cin*cout > 1<<14):
 		return &winograd2
 	}
 	return &winograd4
 }
+
+// cutInFours reports whether a side of n can be cut in fours and threes.
+func cutInFours(n int) bool { return n > 2 && n != 5 }
 
 // tileBlock is the number of tiles transformed and multiplied together: their V and M then stay in the L2 cache.
 const tileBlock = 56
@@ -83,17 +89,18 @@ const tileBlock = 56
 // tiling is how images of one size are cut in tiles, and the layout of what is transformed.
 type tiling struct {
 	*winograd
-	n, h, w, cin, cout int
-	th, tw             int // tile rows and columns
-	rows, cols         int // of the result in the last tile row and column, if those are cut short, else m
-	vTile, mTile       int // floats from tile to tile in V and M, see padStride
+	n, h, w, cin, cout   int
+	th, tw               int // tile rows and columns
+	wholeRows, wholeCols int // of these, the first so many are whole and the rest one smaller, see order
+	vTile, mTile         int // floats from tile to tile in V and M, see padStride
 }
 
 func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
 	m := f.side
-	t := tiling{f, n, h, w, cin, cout, (h + m - 1) / m, (w + m - 1) / m, m, m, padStride(cin), padStride(cout)}
+	th, tw := (h+m-1)/m, (w+m-1)/m
+	t := tiling{f, n, h, w, cin, cout, th, tw, th, tw, padStride(cin), padStride(cout)}
 	if f == &winograd4 {
-		t.rows, t.cols = h-m*(t.th-1), w-m*(t.tw-1)
+		t.wholeRows, t.wholeCols = th-(m*th-h), tw-(m*tw-w)
 	}
 	return t
 }
@@ -281,7 +288,7 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 		count := min(block, p.r1-r)
 		b.order = t.order(p.n1-p.n0, r, count)
 		for n := p.n0; n < p.n1; n++ {
-			s.fill(b.image, b.row, n, t.side*r, t.side*(r+count)+2, 1, 1)
+			s.fill(b.image, b.row, n, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
 			t.transformInput(&b, n-p.n0)
 		}
 		var soon simd.Ahead
@@ -296,8 +303,8 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 // ahead lists what will be needed after the products of count tile rows from r on: where the results go, what is added
 // to them, and after the last tile rows of p the images of what is probably the next piece.
 func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, count int) {
-	size, row := t.h*t.w*t.cout, t.side*t.w*t.cout
-	lo, hi := p.n0*size+r*row, (p.n1-1)*size+min((r+count)*row, size)
+	size, row := t.h*t.w*t.cout, t.w*t.cout
+	lo, hi := p.n0*size+t.rowAt(r)*row, (p.n1-1)*size+min(t.rowAt(r+count)*row, size)
 	soon.Add(to.y[lo-to.first*size : hi-to.first*size])
 	if !to.residual.Empty() {
 		soon.Add(to.residual.Data[lo:hi])
@@ -309,12 +316,12 @@ func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, c
 
 // transformInput transforms the bordered image of b, image k of the block, into V.
 func (t tiling) transformInput(b *tileBlocks, k int) {
-	for r := range b.rows {
-		t.input(b.v[b.whole(k, r)*t.vTile:], b.vPos, t.vTile, b.image[t.side*r*b.row:], b.row, t.cin, b.cols, t.cin)
-	}
-	for i := range b.shorts() {
-		e := t.short(b.order, k, i)
-		simd.Winograd4ShortInput(b.v[e.at*t.vTile:], b.vPos, b.image[t.side*(e.row*b.row+e.col*t.cin):], b.row, e.rows, e.cols, t.cin, b.tmp)
+	for i := range b.whole + b.lower {
+		for _, u := range t.runs(b.order, k, i) {
+			if u.tiles > 0 {
+				t.input(b.v[u.at*t.vTile:], b.vPos, t.vTile, b.image[u.y*b.row+u.x*t.cin:], b.row, t.cin, u.rows, u.side, u.tiles, t.cin)
+			}
+		}
 	}
 }
 
@@ -343,19 +350,18 @@ func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPi
 	}
 	row := t.w * t.cout
 	y, residual := to.y[(n-to.first)*t.h*row:][:t.h*row], imageOf(to.residual, n)
-	from := func(at int) []float32 { // of what is added
-		if residual == nil {
-			return nil
+	for i := range b.whole + b.lower {
+		for _, u := range t.runs(b.order, k, i) {
+			if u.tiles == 0 {
+				continue
+			}
+			top := t.rowAt(r) + u.y
+			at := top*row + u.x*t.cout + c0
+			var from []float32 // what is added
+			if residual != nil {
+				from = residual[at:]
+			}
+			t.output(y[at:], row, t.cout, b.m[u.at*t.mTile+c0:], b.mPos, t.mTile, from, start, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), c1-c0)
 		}
-		return residual[at:]
-	}
-	for i := range b.rows {
-		at := t.side*(r+i)*row + c0
-		t.output(y[at:], row, t.cout, b.m[b.whole(k, i)*t.mTile+c0:], b.mPos, t.mTile, from(at), start, min(t.side, t.h-t.side*(r+i)), t.wholeCols(b.order), c1-c0)
-	}
-	for i := range b.shorts() {
-		e := t.short(b.order, k, i)
-		at := t.side*((r+e.row)*row+e.col*t.cout) + c0
-		simd.Winograd4ShortOutput(y[at:], row, t.cout, b.m[e.at*t.mTile+c0:], b.mPos, from(at), start, e.rows, e.cols, c1-c0, b.tmp)
 	}
 }

@@ -1,80 +1,62 @@
 package tensor
 
-import (
-	"ddpm/internal/par"
-	"ddpm/internal/simd"
-)
+import "ddpm/internal/par"
 
-// Tiles are transformed and multiplied in blocks: some images, and of these some tile rows. Where an image is no multiple
-// of four high or wide its last tiles are cut short, and these lack some of the positions (see simd). The products of a
-// position are over the tiles that have it, so these must lie together: below is a block's order, with the tiles short
-// of rows first, then whole ones, then those short of columns, last those short of both. Each kind is in the order of
-// the images.
+// Tiles are transformed and multiplied in blocks: some images, and of these some tile rows. A side of an image that is
+// no multiple of four is cut in fours and threes, the fours first, and the smaller tiles lack some of the positions (see
+// simd). The products of a position are over the tiles that have it, so these must lie together: below is a block's
+// order, with the tiles of fewer rows first, then whole ones, then those of fewer columns, last those of fewer of both.
+// Each kind is in the order of the images.
 type order struct {
 	images       int
-	rows, cols   int // whole tile rows and columns of an image
-	below, right int // 1 if a tile row or column that is cut short comes after them
+	whole, lower int // tile rows that are whole, and that lack a row
+	wide, narrow int // tile columns that are whole, and that lack a column
 }
 
 // order is that of a block of images from tile row r on.
 func (t tiling) order(images, r, rows int) order {
-	o := order{images: images, rows: rows, cols: t.tw}
-	if t.rows < t.side && r+rows == t.th {
-		o.rows, o.below = rows-1, 1
-	}
-	if t.cols < t.side {
-		o.cols, o.right = t.tw-1, 1
-	}
-	return o
+	whole := min(rows, max(0, t.wholeRows-r))
+	return order{images, whole, rows - whole, t.wholeCols, t.tw - t.wholeCols}
 }
 
-// kinds returns how many tiles there are of each kind.
-func (o order) kinds() (below, whole, right, corner int) {
-	return o.images * o.below * o.cols, o.images * o.rows * o.cols, o.images * o.rows * o.right, o.images * o.below * o.right
+// run is a row of equal tiles: where in a block it lies; where in the block's part of the image, in pixels; how many
+// tiles there are, and their sides.
+type run struct{ at, y, x, tiles, rows, side int }
+
+// runs returns the wide and the narrow tiles of image k's tile row i.
+func (t tiling) runs(o order, k, i int) [2]run {
+	rows, place := t.side, k*o.whole+i
+	wide, narrow := o.images*o.lower*o.wide, o.images*(o.lower+o.whole)*o.wide // where the whole rows begin
+	if i >= o.whole {
+		rows, place = t.side-1, k*o.lower+i-o.whole
+		wide, narrow = 0, narrow+o.images*o.whole*o.narrow
+	}
+	y := t.side*i - max(0, i-o.whole)
+	return [2]run{
+		{wide + place*o.wide, y, 0, o.wide, rows, t.side},
+		{narrow + place*o.narrow, y, t.side * o.wide, o.narrow, rows, t.side - 1},
+	}
 }
 
-// whole is where row r of image k's whole tiles lies.
-func (o order) whole(k, r int) int { return o.images*o.below*o.cols + (k*o.rows+r)*o.cols }
-
-// shorts is the number of tiles cut short in each image.
-func (o order) shorts() int { return o.rows*o.right + o.below*(o.cols+o.right) }
-
-// shortTile is where in a block a tile lies, where in the block's part of the image, and what it has of the result.
-type shortTile struct{ at, row, col, rows, cols int }
-
-// short returns the i-th of image k's tiles that are cut short.
-func (t tiling) short(o order, k, i int) shortTile {
-	below, whole, right, _ := o.kinds()
-	if i < o.rows*o.right {
-		return shortTile{below + whole + k*o.rows + i, i, o.cols, t.side, t.cols}
-	}
-	if i -= o.rows * o.right; i < o.cols {
-		return shortTile{k*o.cols + i, o.rows, i, t.rows, t.side}
-	}
-	return shortTile{below + whole + right + k, o.rows, o.cols, t.rows, t.cols}
-}
-
-// having returns the range of tiles that have a position.
+// having returns the range of tiles that have a position: those of fewer rows or columns lack the last but one.
 func (t tiling) having(o order, position int) (lo, hi int) {
-	below, whole, right, corner := o.kinds()
-	hi = below + whole + right + corner
-	row, col := position/(t.side+2), position%(t.side+2)
-	if row > t.rows && row <= t.side {
-		lo, hi = below, hi-corner
+	lower, corner := o.images*o.lower*o.wide, o.images*o.lower*o.narrow
+	hi = o.images * (o.lower + o.whole) * (o.wide + o.narrow)
+	if position%(t.side+2) == t.side {
+		hi = o.images * (o.lower + o.whole) * o.wide
+		corner = 0
 	}
-	if col > t.cols && col <= t.side {
-		hi = below + whole
+	if position/(t.side+2) == t.side {
+		lo, hi = lower, hi-corner
 	}
 	return lo, hi
 }
 
-// wholeCols is the number of columns of the result in a row of whole tiles.
-func (t tiling) wholeCols(o order) int {
-	if o.right > 0 {
-		return o.cols * t.side
-	}
-	return t.w
-}
+// rowAt is the row of the image that tile row r begins at.
+func (t tiling) rowAt(r int) int { return t.side*r - max(0, r-t.wholeRows) }
+
+// width is the number of columns that the tiles reach over, which F(2×2, 3×3) rounds up.
+func (t tiling) width() int { return t.side*t.tw - (t.tw - t.wholeCols) }
 
 // tileBlocks is a worker's memory for one block of tiles after another.
 type tileBlocks struct {
@@ -83,17 +65,13 @@ type tileBlocks struct {
 	row        int
 	v, m       []float32 // m holds M, or D for a weight gradient
 	vPos, mPos int       // floats from position to position
-	tmp        []float32 // for tiles cut short
 }
 
 // block returns memory for blocks of images and the given number of tile rows.
 func (t tiling) block(images, rows int, mem *par.Scratch) tileBlocks {
 	tiles := rows * t.tw * images
-	b := tileBlocks{row: (t.side*t.tw + 2) * t.cin, vPos: posStride(tiles, t.vTile), mPos: posStride(tiles, t.mTile)}
+	b := tileBlocks{row: (t.width() + 2) * t.cin, vPos: posStride(tiles, t.vTile), mPos: posStride(tiles, t.mTile)}
 	b.image = mem.Floats((t.side*rows + 2) * b.row)
 	b.v, b.m = mem.Floats(t.positions*b.vPos), mem.Floats(t.positions*b.mPos)
-	if t.rows < t.side || t.cols < t.side {
-		b.tmp = mem.Floats(simd.WinogradShortScratch * max(t.cin, t.cout))
-	}
 	return b
 }

@@ -120,7 +120,7 @@ func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch
 			count := min(block, t.th-r)
 			b.order = t.order(images, r, count)
 			for i := range images {
-				t.s.fill(b.image, b.row, n+i, t.side*r, t.side*(r+count)+2, 1, 1)
+				t.s.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
 				t.transformInput(&b, i)
 				t.transformGradOutput(&b, n+i, i, r)
 			}
@@ -168,15 +168,14 @@ func (t tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, s
 func (t *tiledGrad) transformGradOutput(b *tileBlocks, n, k, r int) {
 	row := t.w * t.cout
 	image := imageOf(t.dy, n)
-	for i := range b.rows + b.below {
+	for i := range b.whole + b.lower {
 		t.sumRow(n, r+i)
-		if y := t.side * (r + i); i < b.rows {
-			t.gradOutput(b.m[b.whole(k, i)*t.mTile:], b.mPos, t.mTile, image[y*row:], row, t.cout, min(t.side, t.h-y), t.wholeCols(b.order), t.cout)
+		for _, u := range t.runs(b.order, k, i) {
+			if u.tiles > 0 {
+				top := t.rowAt(r) + u.y
+				t.gradOutput(b.m[u.at*t.mTile:], b.mPos, t.mTile, image[top*row+u.x*t.cout:], row, t.cout, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), t.cout)
+			}
 		}
-	}
-	for i := range b.shorts() {
-		e := t.short(b.order, k, i)
-		simd.Winograd4ShortGradOutput(b.m[e.at*t.mTile:], b.mPos, image[t.side*((r+e.row)*row+e.col*t.cout):], row, e.rows, e.cols, t.cout, b.tmp)
 	}
 }
 
@@ -185,12 +184,12 @@ func (t *tiledGrad) sumRow(n, r int) {
 	if t.sums == nil {
 		return
 	}
-	sum, row := t.sums[n*t.cout:][:t.cout], t.side*t.w*t.cout
+	sum, row := t.sums[n*t.cout:][:t.cout], t.w*t.cout
 	if r == 0 {
 		clear(sum)
 	}
 	image := imageOf(t.dy, n)
-	simd.ChannelSums(sum, image[r*row:min((r+1)*row, len(image))])
+	simd.ChannelSums(sum, image[t.rowAt(r)*row:min(t.rowAt(r+1)*row, len(image))])
 }
 
 // sumImage sums image n of dy, where nothing is transformed.

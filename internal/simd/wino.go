@@ -38,20 +38,20 @@ import (
 // The check functions panic unless the arguments of op, for tiles of side m, are in range, and report whether there is
 // nothing to do.
 
-func checkWinogradInput(op string, m int, v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) (none bool) {
-	if checkCounts(op, tiles, c) {
+func checkWinogradInput(op string, m int, v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) (none bool) {
+	if checkPixels(op, m, rows, tiles, c) {
 		return true
 	}
 	checkReach(op, "v", len(v), c, lastPosition(m, vPos), [2]int{tiles - 1, vTile})
-	checkReach(op, "x", len(x), c, [2]int{m + 1, xRow}, [2]int{m*tiles + 1, xPix})
+	checkReach(op, "x", len(x), c, [2]int{rows + 1, xRow}, [2]int{side*tiles + 1, xPix})
 	return false
 }
 
-func checkWinogradOutput(op string, m int, y []float32, yRow, yPix int, prod []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) (none bool) {
+func checkWinogradOutput(op string, m int, y []float32, yRow, yPix int, prod []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) (none bool) {
 	if checkPixels(op, m, rows, cols, c) {
 		return true
 	}
-	checkReach(op, "m", len(prod), c, lastPosition(m, mPos), [2]int{(cols - 1) / m, mTile})
+	checkReach(op, "m", len(prod), c, lastPosition(m, mPos), [2]int{(cols - 1) / side, mTile})
 	checkReach(op, "y", len(y), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
 	if len(residual) > 0 {
 		checkReach(op, "residual", len(residual), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
@@ -62,11 +62,11 @@ func checkWinogradOutput(op string, m int, y []float32, yRow, yPix int, prod []f
 	return false
 }
 
-func checkWinogradGradOutput(op string, m int, d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) (none bool) {
+func checkWinogradGradOutput(op string, m int, d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) (none bool) {
 	if checkPixels(op, m, rows, cols, c) {
 		return true
 	}
-	checkReach(op, "d", len(d), c, lastPosition(m, dPos), [2]int{(cols - 1) / m, dTile})
+	checkReach(op, "d", len(d), c, lastPosition(m, dPos), [2]int{(cols - 1) / side, dTile})
 	checkReach(op, "dy", len(dy), c, [2]int{rows - 1, dyRow}, [2]int{cols - 1, dyPix})
 	return false
 }

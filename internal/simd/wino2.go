@@ -1,5 +1,7 @@
 package simd
 
+import "fmt"
+
 // The matrices of F(2×2, 3×3):
 //
 //	     ⎡1  0 −1  0⎤        ⎡1  0  0⎤
@@ -10,11 +12,21 @@ package simd
 // The image transforms are additions only, and the assembly makes them in the order written here, so that its results
 // have the same bits.
 
+// checkWinograd2 panics unless tiles are 2×2.
+func checkWinograd2(op string, rows, side int) {
+	if rows != 2 || side != 2 {
+		panic(fmt.Sprintf("simd: %s: got tiles of %d×%d, want 2×2", op, rows, side))
+	}
+}
+
 // Winograd2Input transforms a row of 4×4 input tiles: V = Bᵀ d B. Tiles overlap by two columns, so element (r, s) of
 // tile t is pixel 2t+s of row r, x[r*xRow + (2t+s)*xPix + ch] for each channel ch < c; the slice x starts at the
-// row's first pixel, in an image that has its zero border. Position i goes to v[i*vPos + t*vTile + ch].
-func Winograd2Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
-	if checkWinogradInput("Winograd2Input", 2, v, vPos, vTile, x, xRow, xPix, tiles, c) {
+// row's first pixel, in an image that has its zero border. Position i goes to v[i*vPos + t*vTile + ch]. rows and side
+// are those of a tile of outputs, 2.
+func Winograd2Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) {
+	const op = "Winograd2Input"
+	checkWinograd2(op, rows, side)
+	if checkWinogradInput(op, 2, v, vPos, vTile, x, xRow, xPix, rows, side, tiles, c) {
 		return
 	}
 	winograd2Input(v, vPos, vTile, x, xRow, xPix, tiles, c)
@@ -46,10 +58,12 @@ func wino2B(d0, d1, d2, d3 float32) (v0, v1, v2, v3 float32) {
 // Winograd2Output transforms a row of products back: Y = Aᵀ M A + start, of which y receives Y + residual.
 //
 // Position i of tile t is m[i*mPos + t*mTile + ch], and output (r, s) of the tile y[r*yRow + (2t+s)*yPix + ch]. rows,
-// 1 or 2, and cols are how many rows and pixels of y there are; what sticks out of them is dropped. start, one value
+// 1 or 2, and cols are how many rows and pixels of y there are; what sticks out of them is dropped. side is 2. start, one value
 // per channel (a bias), may be empty, and so may the residual, which is laid out like y and may be y.
-func Winograd2Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
-	if checkWinogradOutput("Winograd2Output", 2, y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c) {
+func Winograd2Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) {
+	const op = "Winograd2Output"
+	checkWinograd2(op, 2, side)
+	if checkWinogradOutput(op, 2, y, yRow, yPix, m, mPos, mTile, residual, start, rows, side, cols, c) {
 		return
 	}
 	winograd2Output(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
@@ -92,9 +106,12 @@ func wino2A(m0, m1, m2, m3 float32) (y0, y1 float32) { return m0 + m1 + m2, m1 -
 // row of A: with (0 1) instead of (0 −1) nothing need be negated, and Winograd2GradWeight makes up for it.
 //
 // Element (r, s) of tile t is dy[r*dyRow + (2t+s)*dyPix + ch], position i goes to d[i*dPos + t*dTile + ch]. As in
-// Winograd2Output, rows and cols are how many rows and pixels of dy there are; what the tiles lack counts as zero.
-func Winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
-	if checkWinogradGradOutput("Winograd2GradOutput", 2, d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c) {
+// Winograd2Output, rows and cols are how many rows and pixels of dy there are; what the tiles lack counts as zero. side
+// is 2.
+func Winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) {
+	const op = "Winograd2GradOutput"
+	checkWinograd2(op, 2, side)
+	if checkWinogradGradOutput(op, 2, d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c) {
 		return
 	}
 	winograd2GradOutput(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)

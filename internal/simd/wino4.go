@@ -1,5 +1,7 @@
 package simd
 
+import "fmt"
+
 // F(4×4, 3×3) computes a 4×4 tile of outputs from a 6×6 tile of inputs with 36 multiplications instead of 144, where
 // F(2×2, 3×3) takes 64: fewer products, for a larger rounding error. It is the same Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A
 // with matrices that evaluate polynomials at the points 0, a, −a, b, −b and ∞ (Toom and Cook):
@@ -14,6 +16,19 @@ package simd
 // with m = 2a²(a²−b²) and n = 2b²(b²−a²). Lavin and Gray (§4.3) take a, b = 1, 2. The error depends much on the
 // choice: 5/8, 3/2, the best of the pairs in sixteenths up to a few per cent, have less than half of theirs and about
 // twice that of a direct convolution (rms, 64 channels).
+//
+// A side of an image that is no multiple of four is cut in fours and threes: any but 1, 2 and 5 can be. F(3, 3) needs a
+// point less, and with 0, a, −a, b and ∞ its transformed kernels are those of F(4, 3) there, if the row of Bᵀ for a
+// point p carries the factor p+b that the kernels have for the point left out:
+//
+//	     ⎡a²b²   −a²b  −b²    b   0⎤
+//	     ⎢ 0     −ab   a−b    1   0⎥ · (a+b)        ⎡1  1  1  1  0⎤
+//	Bᵀ = ⎢ 0      ab  −a−b    1   0⎥ · (b−a)   Aᵀ = ⎢0  a −a  b  0⎥
+//	     ⎢ 0     −a²    0     1   0⎥ · 2b           ⎣0  a² a² b² 1⎦
+//	     ⎣ 0     a²b  −a²    −b   1⎦
+//
+// So tiles of 4×4, 3×4, 4×3 and 3×3 share their products. The smaller ones are left out at the positions of −b, and
+// have 30 or 25 of the 36.
 //
 // The assembly fuses multiplications and additions, so its results differ from plain Go in rounding.
 
@@ -31,36 +46,73 @@ const (
 var wino4Coefficients = [...]float32{
 	wino4PointA, wino4PointB, wino4A2, wino4B2,
 	1 / (wino4A2 * wino4B2), 1 / wino4M, wino4PointA / wino4M, wino4A2 / wino4M, 1 / wino4N, wino4PointB / wino4N, wino4B2 / wino4N,
+	wino4PointA + wino4PointB, wino4PointB - wino4PointA, 2 * wino4PointB,
 }
 
-// Winograd4Input is Winograd2Input for 6×6 tiles: V = Bᵀ d B, where element (r, s) of tile t is pixel 4t+s of row r,
-// x[r*xRow + (4t+s)*xPix + ch], and position i = 6·row + column goes to v[i*vPos + t*vTile + ch].
-func Winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
-	if checkWinogradInput("Winograd4Input", 4, v, vPos, vTile, x, xRow, xPix, tiles, c) {
+// wino4Points are the places among the six points of those that F(n, 3) has.
+func wino4Points(n int) []int {
+	if n == 3 {
+		return []int{0, 1, 2, 3, 5}
+	}
+	return []int{0, 1, 2, 3, 4, 5}
+}
+
+// checkWinograd4 panics unless a tile of rows×side outputs is one of F(4×4, 3×3).
+func checkWinograd4(op string, rows, side, cols int) {
+	if rows < 3 || rows > 4 || side < 3 || side > 4 {
+		panic(fmt.Sprintf("simd: %s: got tiles of %d×%d, want sides of 3 or 4", op, rows, side))
+	}
+	if cols%side != 0 {
+		panic(fmt.Sprintf("simd: %s: got %d columns, want a multiple of the tiles' %d", op, cols, side))
+	}
+}
+
+// Winograd4Input is Winograd2Input for tiles of rows×side outputs, 3 or 4 each, V = Bᵀ d B: element (r, s) of tile t is
+// pixel side·t+s of row r, x[r*xRow + (side*t+s)*xPix + ch], for r < rows+2 and s < side+2, and position i = 6·row +
+// column goes to v[i*vPos + t*vTile + ch]. The positions that the tile does not have are left as they are.
+func Winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) {
+	const op = "Winograd4Input"
+	checkWinograd4(op, rows, side, 0)
+	if checkWinogradInput(op, 4, v, vPos, vTile, x, xRow, xPix, rows, side, tiles, c) {
 		return
 	}
-	winograd4Input(v, vPos, vTile, x, xRow, xPix, tiles, c)
+	winograd4Input(v, vPos, vTile, x, xRow, xPix, rows, side, tiles, c)
 }
 
-func winograd4InputGo(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+func winograd4InputGo(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) {
 	for t := range tiles {
 		for ch := range c {
 			var a [6][6]float32 // a[s] is column s of Bᵀ d
-			for s := range 6 {
-				p := x[(4*t+s)*xPix+ch:]
-				a[s] = wino4B(p[0], p[xRow], p[2*xRow], p[3*xRow], p[4*xRow], p[5*xRow])
+			for s := range side + 2 {
+				a[s] = wino4B(rows, x[(side*t+s)*xPix+ch:], xRow)
 			}
-			for r := range 6 {
-				for s, e := range wino4B(a[0][r], a[1][r], a[2][r], a[3][r], a[4][r], a[5][r]) {
-					v[(6*r+s)*vPos+t*vTile+ch] = e
+			for _, r := range wino4Points(rows) {
+				d := [6]float32{a[0][r], a[1][r], a[2][r], a[3][r], a[4][r], a[5][r]}
+				e := wino4B(side, d[:], 1)
+				for _, s := range wino4Points(side) {
+					v[(6*r+s)*vPos+t*vTile+ch] = e[s]
 				}
 			}
 		}
 	}
 }
 
-// wino4B returns Bᵀd. Conversions keep the compiler from fusing.
-func wino4B(d0, d1, d2, d3, d4, d5 float32) [6]float32 {
+// wino4B returns Bᵀd of F(n, 3) for d a step apart. Conversions keep the compiler from fusing.
+func wino4B(n int, d []float32, step int) (v [6]float32) {
+	d0, d1, d2, d3, d4 := d[0], d[step], d[2*step], d[3*step], d[4*step]
+	if n == 3 {
+		e0, e1 := d1-float32(wino4PointB*d0), d2-float32(wino4PointB*d1)
+		e2, e3 := d3-float32(wino4PointB*d2), d4-float32(wino4PointB*d3)
+		return [6]float32{
+			wino4PointB * (e2 - float32(wino4A2*e0)),
+			(wino4PointA + wino4PointB) * (e2 + float32(wino4PointA*e1)),
+			(wino4PointB - wino4PointA) * (e2 - float32(wino4PointA*e1)),
+			2 * wino4PointB * (d3 - float32(wino4A2*d1)),
+			0,
+			e3 - float32(wino4A2*e1),
+		}
+	}
+	d5 := d[5*step]
 	e1, o1 := d4-float32(wino4B2*d2), d3-float32(wino4B2*d1)
 	e2, o2 := d4-float32(wino4A2*d2), d3-float32(wino4A2*d1)
 	d0, d5 = d2-float32(wino4B2*d0), d5-float32(wino4B2*d3)
@@ -72,27 +124,29 @@ func wino4B(d0, d1, d2, d3, d4, d5 float32) [6]float32 {
 	}
 }
 
-// Winograd4Output is Winograd2Output for tiles of 4×4 outputs: Y = Aᵀ M A + start + residual, where output (r, s) of tile
-// t is y[r*yRow + (4t+s)*yPix + ch] and rows is 1 to 4.
-func Winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
-	if checkWinogradOutput("Winograd4Output", 4, y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c) {
+// Winograd4Output is Winograd2Output for tiles of rows×side outputs, 3 or 4 each, Y = Aᵀ M A + start + residual, where
+// output (r, s) of tile t is y[r*yRow + (side*t+s)*yPix + ch] and cols, a multiple of side, counts pixels.
+func Winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) {
+	const op = "Winograd4Output"
+	checkWinograd4(op, rows, side, cols)
+	if checkWinogradOutput(op, 4, y, yRow, yPix, m, mPos, mTile, residual, start, rows, side, cols, c) {
 		return
 	}
-	winograd4Output(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+	winograd4Output(y, yRow, yPix, m, mPos, mTile, residual, start, rows, side, cols, c)
 }
 
-func winograd4OutputGo(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
-	for t := range (cols + 3) / 4 {
+func winograd4OutputGo(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) {
+	for t := range cols / side {
 		for ch := range c {
 			var a [6][4]float32 // a[i] is row i of M A
-			for i := range 6 {
-				p := m[6*i*mPos+t*mTile+ch:]
-				a[i] = wino4A(p[0], p[mPos], p[2*mPos], p[3*mPos], p[4*mPos], p[5*mPos])
+			for _, i := range wino4Points(rows) {
+				a[i] = wino4A(side, m[6*i*mPos+t*mTile+ch:], mPos)
 			}
-			for s := range min(4, cols-4*t) {
-				u := wino4A(a[0][s], a[1][s], a[2][s], a[3][s], a[4][s], a[5][s])
+			for s := range side {
+				d := [6]float32{a[0][s], a[1][s], a[2][s], a[3][s], a[4][s], a[5][s]}
+				u := wino4A(rows, d[:], 1)
 				for r, e := range u[:rows] {
-					i := r*yRow + (4*t+s)*yPix + ch
+					i := r*yRow + (side*t+s)*yPix + ch
 					if len(start) > 0 {
 						e += start[ch]
 					}
@@ -106,9 +160,15 @@ func winograd4OutputGo(y []float32, yRow, yPix int, m []float32, mPos, mTile int
 	}
 }
 
-// wino4A returns Aᵀm.
-func wino4A(m0, m1, m2, m3, m4, m5 float32) [4]float32 {
-	s1, f1, s2, f2 := m1+m2, float32(wino4PointA*(m1-m2)), m3+m4, float32(wino4PointB*(m3-m4))
+// wino4A returns Aᵀm of F(n, 3) for m a step apart.
+func wino4A(n int, m []float32, step int) [4]float32 {
+	m0, m1, m2, m3, m5 := m[0], m[step], m[2*step], m[3*step], m[5*step]
+	s1, f1 := m1+m2, float32(wino4PointA*(m1-m2))
+	if n == 3 {
+		return [4]float32{m0 + s1 + m3, f1 + float32(wino4PointB*m3), m5 + float32(wino4A2*s1) + float32(wino4B2*m3)}
+	}
+	m4 := m[4*step]
+	s2, f2 := m3+m4, float32(wino4PointB*(m3-m4))
 	return [4]float32{
 		m0 + s1 + s2,
 		f1 + f2,
@@ -117,37 +177,50 @@ func wino4A(m0, m1, m2, m3, m4, m5 float32) [4]float32 {
 	}
 }
 
-// Winograd4GradOutput is Winograd2GradOutput for 4×4 tiles: D = A dY Aᵀ, where element (r, s) of tile t is
-// dy[r*dyRow + (4t+s)*dyPix + ch], position i = 6·row + column goes to d[i*dPos + t*dTile + ch] and rows is 1 to 4.
-func Winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
-	if checkWinogradGradOutput("Winograd4GradOutput", 4, d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c) {
+// Winograd4GradOutput is Winograd2GradOutput for tiles of rows×side, 3 or 4 each: D = A dY Aᵀ, where element (r, s) of
+// tile t is dy[r*dyRow + (side*t+s)*dyPix + ch], position i = 6·row + column goes to d[i*dPos + t*dTile + ch] and cols is
+// a multiple of side. The positions that the tile does not have are left as they are.
+func Winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) {
+	const op = "Winograd4GradOutput"
+	checkWinograd4(op, rows, side, cols)
+	if checkWinogradGradOutput(op, 4, d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c) {
 		return
 	}
-	winograd4GradOutput(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+	winograd4GradOutput(d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c)
 }
 
-func winograd4GradOutputGo(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
-	for t := range (cols + 3) / 4 {
+func winograd4GradOutputGo(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) {
+	for t := range cols / side {
 		for ch := range c {
 			var a [4][6]float32 // a[s] is column s of A dY
-			for s := range min(4, cols-4*t) {
-				var y [4]float32
-				for r := range rows {
-					y[r] = dy[r*dyRow+(4*t+s)*dyPix+ch]
-				}
-				a[s] = wino4GradA(y[0], y[1], y[2], y[3])
+			for s := range side {
+				a[s] = wino4GradA(rows, dy[(side*t+s)*dyPix+ch:], dyRow)
 			}
-			for r := range 6 {
-				for s, e := range wino4GradA(a[0][r], a[1][r], a[2][r], a[3][r]) {
-					d[(6*r+s)*dPos+t*dTile+ch] = e
+			for _, r := range wino4Points(rows) {
+				y := [4]float32{a[0][r], a[1][r], a[2][r], a[3][r]}
+				e := wino4GradA(side, y[:], 1)
+				for _, s := range wino4Points(side) {
+					d[(6*r+s)*dPos+t*dTile+ch] = e[s]
 				}
 			}
 		}
 	}
 }
 
-// wino4GradA returns Ay.
-func wino4GradA(y0, y1, y2, y3 float32) [6]float32 {
+// wino4GradA returns Ay of F(n, 3) for y a step apart.
+func wino4GradA(n int, y []float32, step int) [6]float32 {
+	y0, y1, y2 := y[0], y[step], y[2*step]
+	if n == 3 {
+		e := y0 + float32(wino4A2*y2)
+		return [6]float32{
+			y0,
+			e + float32(wino4PointA*y1), e - float32(wino4PointA*y1),
+			y0 + float32(wino4B2*y2) + float32(wino4PointB*y1),
+			0,
+			y2,
+		}
+	}
+	y3 := y[3*step]
 	ea, oa := y0+float32(wino4A2*y2), y1+float32(wino4A2*y3)
 	eb, ob := y0+float32(wino4B2*y2), y1+float32(wino4B2*y3)
 	return [6]float32{

@@ -57,36 +57,36 @@ func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRo
 	}
 }
 
-func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
+func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) {
 	switch {
 	case useAVX512:
-		winograd4InputAVX512(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c, &wino4Coefficients)
+		winograd4InputAVX512(&v[0], vPos, vTile, &x[0], xRow, xPix, rows, side, tiles, c, &wino4Coefficients)
 	case useAVX2:
-		winograd4InputAVX2(&v[0], vPos, vTile, &x[0], xRow, xPix, tiles, c, &wino4Coefficients)
+		winograd4InputAVX2(&v[0], vPos, vTile, &x[0], xRow, xPix, rows, side, tiles, c, &wino4Coefficients)
 	default:
-		winograd4InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+		winograd4InputGo(v, vPos, vTile, x, xRow, xPix, rows, side, tiles, c)
 	}
 }
 
-func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
+func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) {
 	switch {
 	case useAVX512:
-		winograd4OutputAVX512(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c, &wino4Coefficients)
+		winograd4OutputAVX512(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, side, cols, c, &wino4Coefficients)
 	case useAVX2:
-		winograd4OutputAVX2(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, cols, c, &wino4Coefficients)
+		winograd4OutputAVX2(&y[0], yRow, yPix, &m[0], mPos, mTile, first(residual), first(start), rows, side, cols, c, &wino4Coefficients)
 	default:
-		winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+		winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, side, cols, c)
 	}
 }
 
-func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
+func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) {
 	switch {
 	case useAVX512:
-		winograd4GradOutputAVX512(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c, &wino4Coefficients)
+		winograd4GradOutputAVX512(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, side, cols, c, &wino4Coefficients)
 	case useAVX2:
-		winograd4GradOutputAVX2(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, cols, c, &wino4Coefficients)
+		winograd4GradOutputAVX2(&d[0], dPos, dTile, &dy[0], dyRow, dyPix, rows, side, cols, c, &wino4Coefficients)
 	default:
-		winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+		winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c)
 	}
 }
 
@@ -130,15 +130,4 @@ func first(x []float32) *float32 {
 		return nil
 	}
 	return &x[0]
-}
-
-func combine(y []float32, yAt [6]int, x []float32, xAt [6]int, n int, t *[36]float32, outs, ins int) {
-	switch {
-	case useAVX512:
-		combineAVX512(&y[0], &yAt, &x[0], &xAt, t, outs, ins, n)
-	case useAVX2:
-		combineAVX2(&y[0], &yAt, &x[0], &xAt, t, outs, ins, n)
-	default:
-		combineGo(y, yAt, x, xAt, n, t, outs, ins)
-	}
 }

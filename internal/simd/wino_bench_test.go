@@ -31,39 +31,40 @@ func BenchmarkWinograd(b *testing.B) {
 		v, x := alloc.values(r, 16*pos), alloc.values(r, 4*row)
 		y, start := alloc.values(r, 4*tiles*c), alloc.values(r, c)
 		benchmarkBytes(b, "Input/"+name, 16*tiles*c+4*row, func() {
-			Winograd2Input(v, pos, c, x, row, c, tiles, c)
+			Winograd2Input(v, pos, c, x, row, c, 2, 2, tiles, c)
 		})
 		benchmarkBytes(b, "Output/"+name, 20*tiles*c, func() {
-			Winograd2Output(y, 2*tiles*c, c, v, pos, c, nil, start, 2, 2*tiles, c)
+			Winograd2Output(y, 2*tiles*c, c, v, pos, c, nil, start, 2, 2, 2*tiles, c)
 		})
 		benchmarkBytes(b, "OutputResidual/"+name, 24*tiles*c, func() {
-			Winograd2Output(y, 2*tiles*c, c, v, pos, c, x, start, 2, 2*tiles, c)
+			Winograd2Output(y, 2*tiles*c, c, v, pos, c, x, start, 2, 2, 2*tiles, c)
 		})
 		benchmarkBytes(b, "GradOutput/"+name, 20*tiles*c, func() {
-			Winograd2GradOutput(v, pos, c, y, 2*tiles*c, c, 2, 2*tiles, c)
+			Winograd2GradOutput(v, pos, c, y, 2*tiles*c, c, 2, 2, 2*tiles, c)
 		})
 	}
 }
 
-// BenchmarkWinograd4 runs the transforms of F(4×4, 3×3) on images of the same sizes.
+// BenchmarkWinograd4 runs the transforms of F(4×4, 3×3) on images of the same sizes, with tiles of both.
 func BenchmarkWinograd4(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	alloc := winoAlloc(winoMake)
-	for _, s := range []struct{ c, tiles int }{{32, 7}, {64, 4}, {128, 2}, {128, 8}, {256, 4}} {
-		c, tiles := s.c, s.tiles
-		name := fmt.Sprintf("c=%d/tiles=%d", c, tiles)
+	for _, s := range []struct{ c, side, tiles int }{{32, 4, 7}, {64, 4, 2}, {64, 3, 2}, {128, 4, 1}, {128, 3, 1}, {128, 4, 8}, {256, 4, 4}} {
+		c, side, tiles := s.c, s.side, s.tiles
+		name := fmt.Sprintf("c=%d/tiles=%d×%d", c, tiles, side)
 		pos := tiles*c + 16
-		row := (4*tiles + 2) * c
-		v, x := alloc.values(r, 36*pos), alloc.values(r, 6*row)
-		y, start := alloc.values(r, 16*tiles*c), alloc.values(r, c)
-		benchmarkBytes(b, "Input/"+name, 36*tiles*c+6*row, func() {
-			Winograd4Input(v, pos, c, x, row, c, tiles, c)
+		row := (side*tiles + 2) * c
+		v, x := alloc.values(r, 36*pos), alloc.values(r, (side+2)*row)
+		y, start := alloc.values(r, side*side*tiles*c), alloc.values(r, c)
+		values := (side + 2) * (side + 2) * tiles * c
+		benchmarkBytes(b, "Input/"+name, values+(side+2)*row, func() {
+			Winograd4Input(v, pos, c, x, row, c, side, side, tiles, c)
 		})
-		benchmarkBytes(b, "Output/"+name, 52*tiles*c, func() {
-			Winograd4Output(y, 4*tiles*c, c, v, pos, c, nil, start, 4, 4*tiles, c)
+		benchmarkBytes(b, "Output/"+name, values+len(y), func() {
+			Winograd4Output(y, side*tiles*c, c, v, pos, c, nil, start, side, side, side*tiles, c)
 		})
-		benchmarkBytes(b, "GradOutput/"+name, 52*tiles*c, func() {
-			Winograd4GradOutput(v, pos, c, y, 4*tiles*c, c, 4, 4*tiles, c)
+		benchmarkBytes(b, "GradOutput/"+name, values+len(y), func() {
+			Winograd4GradOutput(v, pos, c, y, side*tiles*c, c, side, side, side*tiles, c)
 		})
 	}
 }

@@ -22,16 +22,16 @@ func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRo
 	winograd2KernelsGo(u, uPos, uRow, w, first, wTap, wRow, rows, cols)
 }
 
-func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int) {
-	winograd4InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+func winograd4Input(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int) {
+	winograd4InputGo(v, vPos, vTile, x, xRow, xPix, rows, side, tiles, c)
 }
 
-func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int) {
-	winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+func winograd4Output(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int) {
+	winograd4OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, side, cols, c)
 }
 
-func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int) {
-	winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int) {
+	winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c)
 }
 
 func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
@@ -44,8 +44,4 @@ func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRo
 
 func transpose(dst []float32, dstRow, dstStep int, src []float32, srcRow, srcStep, n int) {
 	transposeGo(dst, dstRow, dstStep, src, srcRow, srcStep, n)
-}
-
-func combine(y []float32, yAt [6]int, x []float32, xAt [6]int, n int, t *[36]float32, outs, ins int) {
-	combineGo(y, yAt, x, xAt, n, t, outs, ins)
 }

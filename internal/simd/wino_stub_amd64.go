@@ -37,32 +37,27 @@ func transposeAVX512(dst *float32, dstRow int, dstStep int, src *float32, srcRow
 // winograd4InputAVX512 is winograd4InputGo.
 //
 //go:noescape
-func winograd4InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int, k *[11]float32)
+func winograd4InputAVX512(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, rows int, side int, tiles int, c int, k *[14]float32)
 
 // winograd4OutputAVX512 is winograd4OutputGo with nil for what is empty.
 //
 //go:noescape
-func winograd4OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[11]float32)
+func winograd4OutputAVX512(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, side int, cols int, c int, k *[14]float32)
 
 // winograd4GradOutputAVX512 is winograd4GradOutputGo.
 //
 //go:noescape
-func winograd4GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int, k *[11]float32)
+func winograd4GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, side int, cols int, c int, k *[14]float32)
 
 // winograd4GradWeightAVX512 is winograd4GradWeightGo.
 //
 //go:noescape
-func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[11]float32)
+func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
 
 // winograd4KernelsAVX512 is winograd4KernelsGo with first added to w.
 //
 //go:noescape
-func winograd4KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[11]float32)
-
-// combineAVX512 is combineGo.
-//
-//go:noescape
-func combineAVX512(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)
+func winograd4KernelsAVX512(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[14]float32)
 
 // winograd2InputAVX2 is winograd2InputGo.
 //
@@ -97,29 +92,24 @@ func transposeAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow i
 // winograd4InputAVX2 is winograd4InputGo.
 //
 //go:noescape
-func winograd4InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, tiles int, c int, k *[11]float32)
+func winograd4InputAVX2(v *float32, vPos int, vTile int, x *float32, xRow int, xPix int, rows int, side int, tiles int, c int, k *[14]float32)
 
 // winograd4OutputAVX2 is winograd4OutputGo with nil for what is empty.
 //
 //go:noescape
-func winograd4OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, cols int, c int, k *[11]float32)
+func winograd4OutputAVX2(y *float32, yRow int, yPix int, m *float32, mPos int, mTile int, residual *float32, start *float32, rows int, side int, cols int, c int, k *[14]float32)
 
 // winograd4GradOutputAVX2 is winograd4GradOutputGo.
 //
 //go:noescape
-func winograd4GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, cols int, c int, k *[11]float32)
+func winograd4GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow int, dyPix int, rows int, side int, cols int, c int, k *[14]float32)
 
 // winograd4GradWeightAVX2 is winograd4GradWeightGo.
 //
 //go:noescape
-func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[11]float32)
+func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
 
 // winograd4KernelsAVX2 is winograd4KernelsGo with first added to w.
 //
 //go:noescape
-func winograd4KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[11]float32)
-
-// combineAVX2 is combineGo.
-//
-//go:noescape
-func combineAVX2(y *float32, yAt *[6]int, x *float32, xAt *[6]int, t *[36]float32, outs int, ins int, n int)
+func winograd4KernelsAVX2(u *float32, uPos int, uRow int, w *float32, wTap int, wRow int, rows int, cols int, k *[14]float32)

@@ -87,13 +87,19 @@ func gridIndices(a, b [2]int, c int) iter.Seq[int] {
 	}
 }
 
+type (
+	inputTransform      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int)
+	outputTransform     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
+	gradOutputTransform func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int)
+)
+
 // winogradForm is one of the two forms: its functions, and their definitions where those are not in this file.
 type winogradForm struct {
 	name                     string
 	side                     int
-	input, inputGo           func(v []float32, vPos, vTile int, x []float32, xRow, xPix, tiles, c int)
-	output, outputGo         func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)
-	gradOutput, gradOutputGo func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, cols, c int)
+	input, inputGo           inputTransform
+	output, outputGo         outputTransform
+	gradOutput, gradOutputGo gradOutputTransform
 	gradWeight, gradWeightGo func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int)
 	weight, weightTransposed func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
 	g                        [][3]float64
@@ -104,8 +110,17 @@ type winogradForm struct {
 
 var winograd2Form = winogradForm{
 	name: "Winograd2", side: 2,
-	input: Winograd2Input, inputGo: winograd2InputGo, output: Winograd2Output, outputGo: winograd2OutputGo,
-	gradOutput: Winograd2GradOutput, gradOutputGo: winograd2GradOutputGo, gradWeight: Winograd2GradWeight, gradWeightGo: winograd2GradWeightGo,
+	input: Winograd2Input, output: Winograd2Output, gradOutput: Winograd2GradOutput,
+	inputGo: func(v []float32, vPos, vTile int, x []float32, xRow, xPix, _, _, tiles, c int) {
+		winograd2InputGo(v, vPos, vTile, x, xRow, xPix, tiles, c)
+	},
+	outputGo: func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, _, cols, c int) {
+		winograd2OutputGo(y, yRow, yPix, m, mPos, mTile, residual, start, rows, cols, c)
+	},
+	gradOutputGo: func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, _, cols, c int) {
+		winograd2GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
+	},
+	gradWeight: Winograd2GradWeight, gradWeightGo: winograd2GradWeightGo,
 	weight: Winograd2Weight, weightTransposed: Winograd2WeightTransposed,
 	g: [][3]float64{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
 	// Each of the two applications of G rounds twice.
@@ -138,6 +153,41 @@ func pointMatrix(a, b float64) [][3]float64 {
 // positions is the number of positions in a tile.
 func (f winogradForm) positions() int { return (f.side + 2) * (f.side + 2) }
 
+// sides are the sides that a tile may have.
+func (f winogradForm) sides() []int {
+	if f.side == 4 {
+		return []int{3, 4}
+	}
+	return []int{2}
+}
+
+// positionsOf are the places of the positions that a tile of rows×side outputs has, pos apart.
+func (f winogradForm) positionsOf(rows, side, pos int) (at []int) {
+	if f.side == 2 {
+		rows, side = 2, 2
+	}
+	for i := range f.positions() {
+		row, col := i/(f.side+2), i%(f.side+2)
+		if (rows == f.side || row != f.side) && (side == f.side || col != f.side) {
+			at = append(at, i*pos)
+		}
+	}
+	return at
+}
+
+// tileIndices yields the elements of a row of tiles at the given positions.
+func tileIndices(positions []int, tiles, tile, c int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, p := range positions {
+			for i := range gridIndices([2]int{1, 0}, [2]int{tiles, tile}, c) {
+				if !yield(p + i) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // agree compares the operations on images with their definitions for c channels and a row of tiles. Strides leave
 // gaps, and slices end with the last element in use.
 func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, c int) {
@@ -153,18 +203,26 @@ func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, 
 	tile := c + gap()
 	pos := tiles*tile + gap()
 	transformed := (f.positions()-1)*pos + (tiles-1)*tile + c
-	allTiles := gridIndices([2]int{f.positions(), pos}, [2]int{tiles, tile}, c)
 
 	pix := c + gap()
 	row := (f.side*tiles+2)*pix + gap()
-	x := values((f.side+1)*row + (f.side*tiles+1)*pix + c)
-	alloc.agree(t, what("Input"), r, transformed, allTiles,
-		func(v []float32) { f.input(v, pos, tile, x, row, pix, tiles, c) },
-		func(v []float32) { f.inputGo(v, pos, tile, x, row, pix, tiles, c) })
+	for _, rows := range f.sides() {
+		for _, side := range f.sides() {
+			x := values((rows+1)*row + (side*tiles+1)*pix + c)
+			alloc.agree(t, what("Input ", rows, "×", side), r, transformed, tileIndices(f.positionsOf(rows, side, pos), tiles, tile, c),
+				func(v []float32) { f.input(v, pos, tile, x, row, pix, rows, side, tiles, c) },
+				func(v []float32) { f.inputGo(v, pos, tile, x, row, pix, rows, side, tiles, c) })
+		}
+	}
 
 	m, start := values(transformed), values(c)
 	for options := range 6 {
-		cols, rows := f.side*tiles-r.IntN(f.side), 1+r.IntN(f.side)
+		sides := f.sides()
+		rows, side := sides[r.IntN(len(sides))], sides[r.IntN(len(sides))]
+		cols := side * tiles
+		if f.side == 2 { // whose tiles may stick out
+			rows, cols = 1+r.IntN(2), cols-r.IntN(2)
+		}
 		start := start[:c*(options&1)]
 		length := (rows-1)*row + (cols-1)*pix + c
 		pixels := gridIndices([2]int{rows, row}, [2]int{cols, pix}, c)
@@ -172,13 +230,13 @@ func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, 
 		if options>>1 == 1 {
 			separate = values(length)
 		}
-		run := func(output func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, cols, c int)) func([]float32) {
+		run := func(output outputTransform) func([]float32) {
 			return func(y []float32) {
 				residual := separate
 				if options>>1 == 2 {
 					residual = y
 				}
-				output(y, row, pix, m, pos, tile, residual, start, rows, cols, c)
+				output(y, row, pix, m, pos, tile, residual, start, rows, side, cols, c)
 			}
 		}
 		alloc.agree(t, what("Output rows=", rows, " cols=", cols, " options=", options), r, length, pixels, run(f.output), run(f.outputGo))
@@ -186,9 +244,9 @@ func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, 
 			continue
 		}
 		dy := values(length)
-		alloc.agree(t, what("GradOutput rows=", rows, " cols=", cols), r, transformed, allTiles,
-			func(d []float32) { f.gradOutput(d, pos, tile, dy, row, pix, rows, cols, c) },
-			func(d []float32) { f.gradOutputGo(d, pos, tile, dy, row, pix, rows, cols, c) })
+		alloc.agree(t, what("GradOutput rows=", rows, " cols=", cols), r, transformed, tileIndices(f.positionsOf(rows, side, pos), tiles, tile, c),
+			func(d []float32) { f.gradOutput(d, pos, tile, dy, row, pix, rows, side, cols, c) },
+			func(d []float32) { f.gradOutputGo(d, pos, tile, dy, row, pix, rows, side, cols, c) })
 	}
 
 	wRow := c + gap()
@@ -329,11 +387,11 @@ func TestWinogradChecks(t *testing.T) {
 		last := f.positions() - 1
 		transformed := last*pos + (tiles-1)*tile + c
 		pixels := (f.side-1)*row + (f.side*tiles-1)*pix + c
-		operations[f.name+"Input"] = operation{[]int{transformed, (f.side+1)*row + (f.side*tiles+1)*pix + c}, []int{pos, tile, row, pix, tiles, c}, func(s [][]float32, n []int) {
-			f.input(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
+		operations[f.name+"Input"] = operation{[]int{transformed, (f.side+1)*row + (f.side*tiles+1)*pix + c}, []int{pos, tile, row, pix, f.side, f.side, tiles, c}, func(s [][]float32, n []int) {
+			f.input(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6], n[7])
 		}}
-		operations[f.name+"Output"] = operation{[]int{pixels, transformed, pixels, c}, []int{row, pix, pos, tile, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
-			f.output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6])
+		operations[f.name+"Output"] = operation{[]int{pixels, transformed, pixels, c}, []int{row, pix, pos, tile, f.side, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
+			f.output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6], n[7])
 		}}
 		operations[f.name+"Weight"] = operation{[]int{last*uPos + panel + 32*cin, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
 			f.weight(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
@@ -341,8 +399,8 @@ func TestWinogradChecks(t *testing.T) {
 		operations[f.name+"WeightTransposed"] = operation{[]int{last*uPos + panel + 32*cout, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
 			f.weightTransposed(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
 		}}
-		operations[f.name+"GradOutput"] = operation{[]int{transformed, pixels}, []int{pos, tile, row, pix, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
-			f.gradOutput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6])
+		operations[f.name+"GradOutput"] = operation{[]int{transformed, pixels}, []int{pos, tile, row, pix, f.side, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
+			f.gradOutput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6], n[7])
 		}}
 		operations[f.name+"GradWeight"] = operation{[]int{8*pos + 2*tile + c, transformed}, []int{pos, tile, pos, tile, tiles, c}, func(s [][]float32, n []int) {
 			f.gradWeight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
@@ -382,15 +440,25 @@ func TestWinogradChecks(t *testing.T) {
 		}
 	}
 	for _, f := range winogradForms {
-		for _, rows := range []int{0, f.side + 1} {
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Errorf("%s: %d rows of a tile: no panic", f.name, rows)
-					}
+		for _, kind := range [][3]int{{0, f.side, f.side}, {f.side + 1, f.side, f.side}, {f.side, f.side + 1, 2 * (f.side + 1)}, {f.side, f.side / 2, f.side}, {f.side, 3, 7}} {
+			rows, side, cols := kind[0], kind[1], kind[2]
+			for op, run := range map[string]func(){
+				"Output":     func() { f.output(x, 50, 1, x, 1, 1, nil, nil, rows, side, cols, 1) },
+				"GradOutput": func() { f.gradOutput(x, 1, 1, x, 50, 1, rows, side, cols, 1) },
+				"Input":      func() { f.input(x, 1, 1, x, 50, 1, rows, side, 2, 1) },
+			} {
+				if op == "Input" && side == 3 && f.side == 4 {
+					continue // which is in order
+				}
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Errorf("%s%s: %d rows of tiles with a side of %d, %d columns: no panic", f.name, op, rows, side, cols)
+						}
+					}()
+					run()
 				}()
-				f.output(x, 4, 1, x, 1, 1, nil, nil, rows, 4, 1)
-			}()
+			}
 		}
 	}
 	func() {
@@ -399,7 +467,7 @@ func TestWinogradChecks(t *testing.T) {
 				t.Error("a count that overflows, of stride 0: no panic")
 			}
 		}()
-		Winograd2Input(x, 1, 0, x, 1, 1, math.MaxInt, 1)
+		Winograd2Input(x, 1, 0, x, 1, 1, 2, 2, math.MaxInt, 1)
 	}()
 }
 
@@ -409,9 +477,9 @@ func TestWinogradAllocates(t *testing.T) {
 	implementations(t, func(t *testing.T) {
 		if n := testing.AllocsPerRun(10, func() {
 			for _, f := range winogradForms {
-				f.input(y, tiles*c, c, x, 10*c, c, tiles, c)
-				f.output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], 2, 2*tiles, c)
-				f.gradOutput(y, tiles*c, c, x, 4*tiles*c, c, 2, 2*tiles, c)
+				f.input(y, tiles*c, c, x, 10*c, c, f.side, f.side, tiles, c)
+				f.output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], f.side, f.side, f.side*tiles, c)
+				f.gradOutput(y, tiles*c, c, x, 4*tiles*c, c, f.side, f.side, f.side*tiles, c)
 				f.gradWeight(y, c*c, c, x, c*c, c, c, c)
 				f.weight(y, c*c, c*c, x, c*c, c, c)
 				f.weightTransposed(y, c*c, c*c, x, c*c, c, c)

@@ -10,7 +10,7 @@ import (
 // tile loads 8 values and not 16.
 func input(w width) {
 	function("winograd2Input", w, "is winograd2InputGo.", "v *float32, vPos, vTile int, x *float32, xRow, xPix, tiles, c int")
-	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+	channels(w, "", func(l lanes, offset reg.GPVirtual, suffix string) {
 		x, row, pix := pointer("x", offset), stride("xRow"), stride("xPix")
 		row3 := times3(row)
 		// column loads the next column of x into a, multiplied by Bᵀ.
@@ -62,7 +62,7 @@ func input(w width) {
 func output(w width) {
 	function("winograd2Output", w, "is winograd2OutputGo with nil for what is empty.",
 		"y *float32, yRow, yPix int, m *float32, mPos, mTile int, residual, start *float32, rows, cols, c int")
-	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+	channels(w, "", func(l lanes, offset reg.GPVirtual, suffix string) {
 		// Without a start −0 is added, for x + (−0) is x even where x is −0.
 		bias := w.broadcast(minusZero())
 		start := pointer("start", nil)
@@ -168,7 +168,7 @@ func (px pixels) odd(row reg.GPVirtual) Mem  { return Mem{Base: row, Index: px.s
 func gradOutput(w width) {
 	function("winograd2GradOutput", w, "is winograd2GradOutputGo.",
 		"d *float32, dPos, dTile int, dy *float32, dyRow, dyPix, rows, cols, c int")
-	channels(w, func(l lanes, offset reg.GPVirtual, suffix string) {
+	channels(w, "", func(l lanes, offset reg.GPVirtual, suffix string) {
 		d, pos, tile, n := pointer("d", offset), stride("dPos"), stride("dTile"), count("cols")
 		pos3 := times3(pos)
 		px := newPixels(offset, "dyPix")

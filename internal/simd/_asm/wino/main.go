@@ -23,7 +23,6 @@ func main() {
 		gradOutput4(w)
 		gradWeight4(w)
 		kernels4(w)
-		combine(w)
 	}
 	Generate()
 }
@@ -82,37 +81,36 @@ func at(base, s, s3 reg.Register, k int) Mem {
 type grid struct {
 	row, s, s3 reg.GPVirtual // the present row's first position; one stride; three
 	step       Mem           // the next row's first position
+	entered    int           // the present row
 }
 
 // positions returns the grid of 4×4 positions from base.
-func positions(base, s, s3 reg.GPVirtual) grid {
+func positions(base, s, s3 reg.GPVirtual) *grid {
 	row := GP64()
 	MOVQ(base, row)
-	return grid{row, s, s3, Mem{Base: row, Index: s, Scale: 4}}
+	return &grid{row, s, s3, Mem{Base: row, Index: s, Scale: 4}, 0}
 }
 
 // taps returns the grid of 3×3 taps from base.
-func taps(base, s, s3 reg.GPVirtual) grid {
+func taps(base, s, s3 reg.GPVirtual) *grid {
 	g := positions(base, s, s3)
 	g.step = Mem{Base: g.row, Index: s3, Scale: 1}
 	return g
 }
 
-// enter moves on to row r from the one before.
-func (g grid) enter(r int) {
-	if r > 0 {
+// enter moves on to row r from the one entered last.
+func (g *grid) enter(r int) {
+	for ; g.entered < r; g.entered++ {
 		LEAQ(g.step, g.row)
 	}
 }
 
 // at is position k of the present row.
-func (g grid) at(k int) Mem { return at(g.row, g.s, g.s3, k) }
+func (g *grid) at(k int) Mem { return at(g.row, g.s, g.s3, k) }
 
 // six is place k of row r where a row has six places and the grid's rows are half rows of three. Places must be asked
 // for in order.
-func (g grid) six(r, k int) Mem {
-	if k%3 == 0 {
-		g.enter(2*r + k/3)
-	}
+func (g *grid) six(r, k int) Mem {
+	g.enter(2*r + k/3)
 	return g.at(k % 3)
 }

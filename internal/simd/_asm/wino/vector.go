@@ -197,11 +197,12 @@ func vectors(w width, n, name string, body func(l lanes, suffix string), move ..
 	Label("done" + name)
 }
 
-// channels emits a function's whole text: body for each vector of the c channels, offset bytes from channel 0.
-func channels(w width, body func(l lanes, offset reg.GPVirtual, suffix string)) {
+// channels emits a loop over the c channels and the function's end: body for each vector, offset bytes from channel 0.
+// name is part of the labels, if there are several such loops.
+func channels(w width, name string, body func(l lanes, offset reg.GPVirtual, suffix string)) {
 	offset := GP64()
 	XORQ(offset, offset)
-	vectors(w, "c", "", func(l lanes, suffix string) { body(l, offset, suffix) }, offset)
+	vectors(w, "c", name, func(l lanes, suffix string) { body(l, offset, suffix) }, offset)
 	VZEROUPPER()
 	RET()
 }

@@ -83,7 +83,7 @@ func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtu
 func kernels(w width) {
 	function("winograd2Kernels", w, "is winograd2KernelsGo with first added to w.", kernelArguments)
 	h := w.broadcast(half())
-	eachKernel(w, func(l lanes, x, tap, tap3 reg.GPVirtual, o grid) {
+	eachKernel(w, func(l lanes, x, tap, tap3 reg.GPVirtual, o *grid) {
 		g := taps(x, tap, tap3)
 		cols := [3][4]reg.VecVirtual{}
 		for k := range cols {
@@ -123,7 +123,7 @@ const kernelArguments = "u *float32, uPos, uRow int, w *float32, wTap, wRow, row
 
 // eachKernel emits a loop over the kernels of all rows, a vector of columns at a time: body with the address of tap 0, one
 // and three steps to the next, and the grid of u. It fills whole rows of u, so every vector is stored whole, and masks decide what is loaded.
-func eachKernel(w width, body func(l lanes, x, tap, tap3 reg.GPVirtual, o grid), outputs func(base, s, s3 reg.GPVirtual) grid) {
+func eachKernel(w width, body func(l lanes, x, tap, tap3 reg.GPVirtual, o *grid), outputs func(base, s, s3 reg.GPVirtual) *grid) {
 	u, pos, tap, x := pointer("u", nil), stride("uPos"), stride("wTap"), pointer("w", nil)
 	pos3, tap3 := times3(pos), times3(tap)
 	Label("row")
