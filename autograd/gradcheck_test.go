@@ -65,6 +65,12 @@ func TestGradients(t *testing.T) {
 		{"Embed", func(t tape, x vars) *autograd.Var { return t.Embed(x[0], []int{2, 0, 2}) }, in(random(1, 4, 3))},
 		{"Linear", func(t tape, x vars) *autograd.Var { return t.Linear(x[0], x[1], x[2]) }, in(random(1, 19, 5), random(2, 5, 37), random(3, 37))},
 		{"Linear/images", func(t tape, x vars) *autograd.Var { return t.Linear(x[0], x[1], nil) }, in(random(1, 33, 2, 1, 5), random(2, 5, 3))},
+		{"LinearPair", func(t tape, x vars) *autograd.Var {
+			return t.LinearPair(x[0], autograd.Pair{W1: x[1], B1: x[2], W2: x[3], B2: x[4]})
+		}, in(random(1, 33, 2, 5), random(2, 5, 7), random(3, 7), random(4, 7, 3), random(5, 3))},
+		{"LinearPair/transposed", func(t tape, x vars) *autograd.Var {
+			return t.LinearPair(x[0], autograd.Pair{W1: x[1], W2: x[2], Transposed: true})
+		}, in(random(1, 3, 5), random(2, 5, 7), random(3, 3, 7))},
 		{"Conv2D/direct", conv(direct), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
 		{"Conv2D/winograd 2", conv(wino2), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
 		{"Conv2D/winograd 2, 17 images", conv(wino2), in(random(1, 17, 4, 6, 3), random(2, 3, 3, 3, 35), random(3, 35))},
@@ -86,6 +92,7 @@ func TestGradients(t *testing.T) {
 		{"Attention/1 head", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[1], x[2], 1) }, in(random(1, 2, 3, 2, 6), random(2, 2, 3, 2, 6), random(3, 2, 3, 2, 6))},
 		{"Attention/3 heads", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[1], x[2], 3) }, in(random(1, 2, 7, 6), random(2, 2, 7, 6), random(3, 2, 7, 6))},
 		{"Attention/self", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[0], x[0], 2) }, in(random(1, 2, 7, 6))},
+		{"Attention/keys are values", func(t tape, x vars) *autograd.Var { return t.Attention(x[0], x[1], x[1], 1) }, in(random(1, 2, 7, 6), random(2, 2, 7, 6))},
 		{"MSE", func(t tape, x vars) *autograd.Var {
 			l, _ := t.MSE(x[0], x[1], []float64{1, 0.5, 2})
 			return l

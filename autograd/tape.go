@@ -185,11 +185,13 @@ func (t *Tape) pass(x, y *Var) {
 	}
 }
 
-// packsOf returns where the prepared form of a weight is kept: nowhere if it was computed on the tape, whose memory
-// will hold something else in time.
-func (t *Tape) packsOf(w *Var) *tensor.Packs {
-	if t.mem.owns(w.Data) {
-		return nil
+// packsOf returns where the prepared form of weights is kept: nowhere if one was computed on the tape, whose memory will
+// hold something else in time.
+func (t *Tape) packsOf(weights ...*Var) *tensor.Packs {
+	for _, w := range weights {
+		if t.mem.owns(w.Data) {
+			return nil
+		}
 	}
 	return t.packs
 }

@@ -140,6 +140,7 @@ type attention struct {
 	norm       *autograd.Norm // none in the middle of a scale-shift network
 	q, k, v, o linear
 	heads      int
+	whole      bool // one head of all channels
 	scale      float64
 }
 
@@ -148,7 +149,7 @@ func newAttention(p *Params, cfg *Config, c, groups int, scale float64) *attenti
 	if cfg.AttentionHeadDim != nil {
 		dim = *cfg.AttentionHeadDim
 	}
-	a := &attention{heads: c / dim, scale: scale}
+	a := &attention{heads: c / dim, whole: dim == c, scale: scale}
 	if groups > 0 {
 		n := newNorm(p.In("group_norm"), c, groups, cfg.NormEps)
 		a.norm = &n
@@ -166,13 +167,33 @@ func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
 	if a.norm != nil {
 		n = c.GroupNorm(x, *a.norm)
 	}
-	q, k, v := a.q.forward(c, n), a.k.forward(c, n), a.v.forward(c, n)
+	h := a.attend(c, n)
 	if n != x {
 		c.Release(n)
 	}
-	h := c.Attention(q, k, v, a.heads)
-	c.Release(q, k, v)
-	h = replaced(c, h, a.o.forward(c, h))
 	y := replaced(c, h, c.Add(h, x))
 	return rescaled(c, y, a.scale)
+}
+
+// attend returns to_out(attention(to_q(n), to_k(n), to_v(n))). One head of all channels takes two linear maps of the
+// pixels instead of four. With n [T C] an image's pixels, the scores are
+//
+//	(n·Wq + bq)·(n·Wk + bk)ᵀ = (n·Wq·Wkᵀ + bq·Wkᵀ)·nᵀ + terms that are the same for all keys
+//
+// and softmax does not see the latter, among them all that bk is part of. And as the rows of P, the softmax, sum to one,
+//
+//	P·(n·Wv + bv)·Wo + bo = (P·n·Wv + bv)·Wo + bo
+//
+// so n takes the place of keys and values, between a Pair of to_q and to_k and one of to_v and to_out.
+func (a *attention) attend(c *call, n *autograd.Var) *autograd.Var {
+	if a.whole {
+		q := c.LinearPair(n, autograd.Pair{W1: a.q.w, B1: a.q.b, W2: a.k.w, Transposed: true})
+		h := c.Attention(q, n, n, 1)
+		c.Release(q)
+		return replaced(c, h, c.LinearPair(h, autograd.Pair{W1: a.v.w, B1: a.v.b, W2: a.o.w, B2: a.o.b}))
+	}
+	q, k, v := a.q.forward(c, n), a.k.forward(c, n), a.v.forward(c, n)
+	h := c.Attention(q, k, v, a.heads)
+	c.Release(q, k, v)
+	return replaced(c, h, a.o.forward(c, h))
 }

@@ -109,9 +109,8 @@ func newMiddle(p *Params, cfg *Config, c int) *middle {
 	return m
 }
 
-// layer runs layer j of the level on x, or on Concat(x, join) where join is not nil.
-func (l *level) layer(c *call, j int, x, join *autograd.Var) *autograd.Var {
-	x = l.resnets[j].forward(c, x, join)
+// attend applies the attention of layer j, if the level has any.
+func (l *level) attend(c *call, j int, x *autograd.Var) *autograd.Var {
 	if l.attentions != nil {
 		x = replaced(c, x, l.attentions[j].forward(c, x))
 	}
@@ -154,7 +153,7 @@ func (u *UNet) encode(c *call, h *autograd.Var) (*autograd.Var, []*autograd.Var)
 	skips := []*autograd.Var{h}
 	for _, l := range u.down {
 		for j := range l.resnets {
-			h = l.layer(c, j, h, nil)
+			h = l.attend(c, j, l.resnets[j].forward(c, h, nil))
 			skips = append(skips, h)
 		}
 		if l.resample != nil {
@@ -170,8 +169,9 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 		for j := range l.resnets {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			h = replaced(c, h, l.layer(c, j, h, skip))
-			c.Release(skip)
+			y := l.resnets[j].forward(c, h, skip)
+			c.Release(h, skip)
+			h = l.attend(c, j, y)
 		}
 		if l.resample != nil {
 			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b, c.method))

@@ -26,7 +26,8 @@ func Attention(y, q, k, v Tensor, heads int) {
 	attentions.give(c)
 }
 
-// AttentionGrads names the gradients of an Attention that are wanted; each may be empty.
+// AttentionGrads names the gradients of an Attention that are wanted; each may be empty. They are made in the order V,
+// Q, K, so where k and v are one tensor K may be the same as V, with AddK set.
 type AttentionGrads struct {
 	Q, K, V          Tensor
 	AddQ, AddK, AddV bool // add to it instead of overwriting it
@@ -72,8 +73,13 @@ func (c *attentionCall) forward(i int, mem *par.Scratch) {
 // backward computes the gradients of one head.
 func (c *attentionCall) backward(head int, mem *par.Scratch) {
 	p, dp := mem.Floats(c.t*c.t), mem.Floats(c.t*c.t)
-	c.weights(p, c.q, c.packHead(c.k, head, mem), head, 0, c.t, c.fetch(head, c.v, c.y))
-	c.scores(dp, c.y, c.packHead(c.v, head, mem), head, 0, c.t, c.fetch(head, c.dst.V, c.dst.Q, c.dst.K))
+	kt := c.packHead(c.k, head, mem)
+	vt := kt
+	if &c.k.Data[0] != &c.v.Data[0] {
+		vt = c.packHead(c.v, head, mem)
+	}
+	c.weights(p, c.q, kt, head, 0, c.t, c.fetch(head, c.v, c.y))
+	c.scores(dp, c.y, vt, head, 0, c.t, c.fetch(head, c.dst.V, c.dst.Q, c.dst.K))
 	if !c.dst.V.Empty() {
 		c.transposedProduct(c.dst.V, p, c.y, head, c.dst.AddV, simd.Ahead{})
 	}

@@ -76,6 +76,14 @@ func layers() []layer {
 			forward: linear, grad: linearGrad,
 		},
 		{
+			name: "LinearPair 9×32→48→32", inputs: [][]int{{9, 32}}, result: []int{9, 32}, params: [][]int{{32, 48}, {48}, {48, 32}, {32}},
+			forward: linearPair(false), grad: linearPairGrad(false),
+		},
+		{
+			name: "LinearPair 7×33→5→64 transposed", inputs: [][]int{{7, 33}}, result: []int{7, 64}, params: [][]int{{33, 5}, {5}, {64, 5}, {64}},
+			forward: linearPair(true), grad: linearPairGrad(true),
+		},
+		{
 			name: "UpConv 7×5x33→64", inputs: [][]int{{7, 5, 33}}, result: []int{14, 10, 64}, params: [][]int{{3, 3, 33, 64}, {64}},
 			forward: upConv, grad: upConvGrad,
 		},
@@ -129,6 +137,20 @@ func linear(y Tensor, in, p []Tensor) { tensor.Linear(y, in[0], p[0], p[1], nil)
 
 func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
 	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
+}
+
+func linearPair(transposed bool) func(y Tensor, in, p []Tensor) {
+	return func(y Tensor, in, p []Tensor) { tensor.LinearPair(y, in[0], pairOf(p, transposed), nil) }
+}
+
+func linearPairGrad(transposed bool) func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+	return func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+		tensor.LinearPairGrad(din[0], add, tensor.PairGrad{W1: dp[0], B1: dp[1], W2: dp[2], B2: dp[3]}, in[0], pairOf(p, transposed), dy, nil)
+	}
+}
+
+func pairOf(p []Tensor, transposed bool) tensor.Pair {
+	return tensor.Pair{W1: p[0], B1: p[1], W2: p[2], B2: p[3], Transposed: transposed}
 }
 
 func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], tensor.Auto, nil) }

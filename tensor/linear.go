@@ -72,12 +72,17 @@ const depthBlock = 128
 // linearDims checks the shapes of Linear and returns the number of rows of x and the sides of w.
 func linearDims(op string, y, x, w, b Tensor) (rows, in, out int) {
 	in, out = w.Dims2()
+	return linearRows(op, y, x, in, out, b), in, out
+}
+
+// linearRows checks the shapes of a linear map and returns the number of rows of x.
+func linearRows(op string, y, x Tensor, in, out int, b Tensor) int {
 	last := len(x.Shape) - 1
 	if last < 1 || x.Shape[last] != in || len(y.Shape) != last+1 || y.Shape[last] != out || len(y.Data)*in != len(x.Data)*out {
-		panic(fmt.Sprintf("tensor: %s: got x %v and y %v, want [… %d] and [… %d] for weights %v", op, x.Shape, y.Shape, in, out, w.Shape))
+		panic(fmt.Sprintf("tensor: %s: got x %v and y %v, want [… %d] and [… %d] for weights [%d %d]", op, x.Shape, y.Shape, in, out, in, out))
 	}
 	checkOptional(op, b, out)
-	return len(x.Data) / max(in, 1), in, out
+	return len(x.Data) / max(in, 1)
 }
 
 // panelWidth is the number of columns in a panel of packed weights, and of C in simd.Gemm's registers.
@@ -194,8 +199,14 @@ const GradChunk = 16
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
 // all processors busy, as every block reads all of dy.
 func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
+	chunkSums(n, rows, cols, one, func(part []float32, _, count int) { addChunks(dw, part, count) })
+}
+
+// chunkSums is weightGrad without the last step: it calls add with the sums of count chunks from first on, laid end to
+// end in part, one such call after the other.
+func chunkSums(n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch), add func(part []float32, first, count int)) {
 	chunks := (n + GradChunk - 1) / GradChunk
-	c := chunkSums.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
+	c := chunkCalls.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
 	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
 	if chunks < partialChunks {
 		c.blocks = min((rows+15)/16, (runtime.GOMAXPROCS(0)+chunks-1)/chunks)
@@ -203,13 +214,13 @@ func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1,
 	for ; c.first < chunks; c.first += partialChunks {
 		count := min(partialChunks, chunks-c.first)
 		par.For(count*c.blocks, c.piece)
-		addChunks(dw, c.part, count)
+		add(c.part, c.first, count)
 	}
 	giveWork(c.part)
-	chunkSums.give(c)
+	chunkCalls.give(c)
 }
 
-// chunkSum is one call of weightGrad.
+// chunkSum is one call of chunkSums.
 type chunkSum struct {
 	n, rows, cols int
 	blocks        int       // of rows
@@ -218,7 +229,7 @@ type chunkSum struct {
 	one           func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)
 }
 
-var chunkSums frames[chunkSum]
+var chunkCalls frames[chunkSum]
 
 func (c *chunkSum) piece(i int, mem *par.Scratch) {
 	k, block := i/c.blocks, i%c.blocks

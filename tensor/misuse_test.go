@@ -87,6 +87,22 @@ func TestShapeMisuse(t *testing.T) {
 		{"LinearGrad", func() { tensor.LinearGrad(none, false, none, z(5), z(2, 5), z(5, 3), z(2, 3), nil) }},
 		{"UpConv", func() { tensor.UpConv(z(2, 8, 11, 5), image, w, none, tensor.Auto, nil) }},
 		{"UpConv", func() { tensor.UpConv(large, image, z(3, 3, 7, 5), none, tensor.Auto, nil) }},
+		{"LinearPair", func() { tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(5, 3)}, nil) }},
+		{"LinearPair", func() {
+			tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), Transposed: true}, nil)
+		}},
+		{"LinearPair", func() { tensor.LinearPair(z(4, 6), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, nil) }},
+		{"LinearPair: B1", func() { tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), B1: z(5)}, nil) }},
+		{"LinearPair", func() { tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), B2: z(3)}, nil) }},
+		{"LinearPairGrad: dx", func() {
+			tensor.LinearPairGrad(z(4, 5), false, tensor.PairGrad{}, z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, z(4, 5), nil)
+		}},
+		{"LinearPairGrad: dW2", func() {
+			tensor.LinearPairGrad(none, false, tensor.PairGrad{W2: z(5, 3)}, z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, z(4, 5), nil)
+		}},
+		{"LinearPairGrad: dB1", func() {
+			tensor.LinearPairGrad(none, false, tensor.PairGrad{B1: z(5)}, z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, z(4, 5), nil)
+		}},
 		{"UpConv", func() { tensor.UpConv(large, image, z(1, 3, 8, 5), none, tensor.Auto, nil) }},
 		{"UpConv: bias", func() { tensor.UpConv(large, image, w, z(8), tensor.Auto, nil) }},
 		{"UpConvGrad", func() { tensor.UpConvGrad(none, false, none, none, image, w, y, tensor.Auto, nil) }},

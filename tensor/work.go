@@ -83,6 +83,9 @@ type Packs struct {
 type packKey struct {
 	w    *float32
 	form form
+	// Of a Pair:
+	second     *float32
+	transposed bool
 }
 
 type pack struct {
@@ -100,14 +103,16 @@ func (p *Packs) Forget() { p.round++ }
 type form uint8
 
 const (
-	panels        form = iota // panels of 32 columns, see simd.Gemm
-	panelsGrad                // of the transpose, for the input gradient
-	winoForm2                 // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
-	winoForm2Grad             // for the input gradient
-	winoForm4                 // for tiles of 4×4
-	winoForm4Grad             //
-	upForm                    // the four 2×2 kernels of UpConv, in panels
-	upFormGrad                //
+	panels         form = iota // panels of 32 columns, see simd.Gemm
+	panelsGrad                 // of the transpose, for the input gradient
+	winoForm2                  // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
+	winoForm2Grad              // for the input gradient
+	winoForm4                  // for tiles of 4×4
+	winoForm4Grad              //
+	upForm                     // the four 2×2 kernels of UpConv, in panels
+	upFormGrad                 //
+	pairPanels                 // the product of a Pair's weights in panels, and its bias
+	pairPanelsGrad             // of the transpose
 )
 
 // packed is a weight in one of the forms. done must be called after its last use.
@@ -124,12 +129,20 @@ func (p packed) done() {
 
 // packed returns w packed by fill in the given form, size floats.
 func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) packed {
+	return p.keyed(packKey{w: &w.Data[0], form: f}, size, fill)
+}
+
+// packedPair is packed for what is made of a Pair's weights.
+func (p *Packs) packedPair(w Pair, f form, size int, fill func(dst []float32)) packed {
+	return p.keyed(packKey{&w.W1.Data[0], f, &w.W2.Data[0], w.Transposed}, size, fill)
+}
+
+func (p *Packs) keyed(key packKey, size int, fill func(dst []float32)) packed {
 	if p == nil {
 		buf := takeWork(size)
 		fill(buf)
 		return packed{buf, true}
 	}
-	key := packKey{&w.Data[0], f}
 	e := p.m[key]
 	if e == nil {
 		e = &pack{make([]float32, size), p.round - 1}
