@@ -2,6 +2,7 @@ package simd
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 )
 
@@ -111,16 +112,16 @@ func checkCounts(op string, a, b int) (none bool) {
 }
 
 // checkReach panics unless the slice name, of length n, holds c elements after steps {count, stride}: each stride
-// from 0 up, and Σ count·stride + c ≤ n. It divides, so no product overflows.
+// from 0 up, and Σ count·stride + c ≤ n.
 func checkReach(op, name string, n, c int, steps ...[2]int) {
 	left := n - c
 	for _, s := range steps {
-		count, stride := s[0], s[1]
-		if stride < 0 || left < 0 || count > 0 && stride > left/count {
+		hi, lo := bits.Mul(uint(s[0]), uint(s[1]))
+		if s[1] < 0 || left < 0 || hi != 0 || lo > uint(left) {
 			left = -1
 			break
 		}
-		left -= count * stride
+		left -= int(lo)
 	}
 	if left < 0 {
 		shown := slices.Clone(steps) // the caller's stay on its stack
