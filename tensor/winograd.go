@@ -29,7 +29,7 @@ type winograd struct {
 	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int)
 	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
 	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int)
-	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int)
+	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
 	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
 	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int) // for the input gradient
 }

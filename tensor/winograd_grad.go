@@ -101,11 +101,8 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	to, tap := t.dw[s.from*t.cout:], t.cin*t.cout
 	if t.part != nil {
 		to = t.part[k*len(t.dw)+s.from*t.cout:]
-		for row := range 9 {
-			clear(to[row*tap:][:c.cin*c.cout])
-		}
 	}
-	c.gradWeight(to, tap, c.cout, sum, c.cin*c.cout, c.cout, c.cin, c.cout)
+	c.gradWeight(to, tap, c.cout, sum, c.cin*c.cout, c.cout, c.cin, c.cout, t.part == nil)
 }
 
 // transformedChunk computes the transformed weight gradient of images n0…n1 into sum [positions Cin Cout].

@@ -141,17 +141,17 @@ func winograd2GradOutputGo(d []float32, dPos, dTile int, dy []float32, dyRow, dy
 // wino2GradA returns Ay, with the sign of the last row turned.
 func wino2GradA(y0, y1 float32) (d0, d1, d2, d3 float32) { return y0, y0 + y1, y0 - y1, y1 }
 
-// Winograd2GradWeight adds the transformed-back weight gradient, Gᵀ M G, to dw: position i of M is the matrix
+// Winograd2GradWeight sets dw to the transformed-back weight gradient, Gᵀ M G, or adds that to it: position i of M is the matrix
 // m[i*mPos + row*mRow + col], and tap k = 3·row + column of the gradient dw[k*dwTap + row*dwRow + col], for rows
 // (input channels) × cols (output channels).
-func Winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+func Winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	if checkWinogradGradWeight("Winograd2GradWeight", 2, dw, dwTap, dwRow, m, mPos, mRow, rows, cols) {
 		return
 	}
-	winograd2GradWeight(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+	winograd2GradWeight(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
-func winograd2GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
+func winograd2GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	for row := range rows {
 		m0, w0 := m[row*mRow:], dw[row*dwRow:]
 		m1, m2, m3 := m0[4*mPos:], m0[8*mPos:], m0[12*mPos:]
@@ -164,9 +164,14 @@ func winograd2GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mR
 			g00, g01, g02 := wino2GradG(a00, a01, a02, a03)
 			g10, g11, g12 := wino2GradG(a10, a11, a12, a13)
 			g20, g21, g22 := wino2GradG(a20, a21, a22, a23)
-			w0[col], w0[col+dwTap], w0[col+2*dwTap] = w0[col]+g00, w0[col+dwTap]+g01, w0[col+2*dwTap]+g02
-			w1[col], w1[col+dwTap], w1[col+2*dwTap] = w1[col]+g10, w1[col+dwTap]+g11, w1[col+2*dwTap]+g12
-			w2[col], w2[col+dwTap], w2[col+2*dwTap] = w2[col]+g20, w2[col+dwTap]+g21, w2[col+2*dwTap]+g22
+			if add {
+				g00, g01, g02 = w0[col]+g00, w0[col+dwTap]+g01, w0[col+2*dwTap]+g02
+				g10, g11, g12 = w1[col]+g10, w1[col+dwTap]+g11, w1[col+2*dwTap]+g12
+				g20, g21, g22 = w2[col]+g20, w2[col+dwTap]+g21, w2[col+2*dwTap]+g22
+			}
+			w0[col], w0[col+dwTap], w0[col+2*dwTap] = g00, g01, g02
+			w1[col], w1[col+dwTap], w1[col+2*dwTap] = g10, g11, g12
+			w2[col], w2[col+dwTap], w2[col+2*dwTap] = g20, g21, g22
 		}
 	}
 }

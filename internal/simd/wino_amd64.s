@@ -688,9 +688,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+// func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool)
 // Requires: AVX, AVX512F
-TEXT ·winograd2GradWeightAVX512(SB), $0-64
+TEXT ·winograd2GradWeightAVX512(SB), $0-65
 	VBROADCASTSS winoHalf<>+0(SB), Z0
 	MOVQ         dwTap+8(FP), AX
 	SHLQ         $0x02, AX
@@ -748,13 +748,28 @@ vector:
 	VMULPS  Z0, Z7, Z6
 	VMULPS  Z0, Z3, Z3
 	MOVQ    DI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_1
 	VADDPS  (R9)(AX*1), Z1, Z1
+
+store0_1:
 	VMOVUPS Z1, (R9)(AX*1)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_1
 	VADDPS  (R9)(AX*1), Z2, Z2
+
+store1_1:
 	VMOVUPS Z2, (R9)(AX*1)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_1
 	VADDPS  (R9)(AX*1), Z3, Z3
+
+store2_1:
 	VMOVUPS Z3, (R9)(AX*1)
 	MOVQ    R8, R9
 	VMOVUPS (R9), Z1
@@ -774,13 +789,28 @@ vector:
 	VADDPS  Z5, Z2, Z2
 	VADDPS  Z6, Z3, Z3
 	MOVQ    DI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_0
 	VADDPS  (R9), Z1, Z1
+
+store0_0:
 	VMOVUPS Z1, (R9)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_0
 	VADDPS  (R9), Z2, Z2
+
+store1_0:
 	VMOVUPS Z2, (R9)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_0
 	VADDPS  (R9), Z3, Z3
+
+store2_0:
 	VMOVUPS Z3, (R9)
 	MOVQ    R8, R9
 	VMOVUPS (R9)(SI*1), Z1
@@ -800,13 +830,28 @@ vector:
 	VSUBPS  Z2, Z5, Z5
 	VSUBPS  Z3, Z6, Z6
 	MOVQ    DI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_2
 	VADDPS  (R9)(AX*2), Z4, Z4
+
+store0_2:
 	VMOVUPS Z4, (R9)(AX*2)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_2
 	VADDPS  (R9)(AX*2), Z5, Z5
+
+store1_2:
 	VMOVUPS Z5, (R9)(AX*2)
 	LEAQ    (R9)(BX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_2
 	VADDPS  (R9)(AX*2), Z6, Z6
+
+store2_2:
 	VMOVUPS Z6, (R9)(AX*2)
 	ADDQ    $0x40, DI
 	ADDQ    $0x40, R8
@@ -861,16 +906,31 @@ rest:
 	VMULPS    Z0, Z7, Z6
 	VMULPS    Z0, Z3, Z3
 	MOVQ      DI, CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store0_1Rest
 	VMOVUPS.Z (CX)(AX*1), K1, Z7
 	VADDPS    Z7, Z1, Z1
+
+store0_1Rest:
 	VMOVUPS   Z1, K1, (CX)(AX*1)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store1_1Rest
 	VMOVUPS.Z (CX)(AX*1), K1, Z1
 	VADDPS    Z1, Z2, Z2
+
+store1_1Rest:
 	VMOVUPS   Z2, K1, (CX)(AX*1)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store2_1Rest
 	VMOVUPS.Z (CX)(AX*1), K1, Z1
 	VADDPS    Z1, Z3, Z3
+
+store2_1Rest:
 	VMOVUPS   Z3, K1, (CX)(AX*1)
 	MOVQ      R8, CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -890,16 +950,31 @@ rest:
 	VADDPS    Z5, Z2, Z2
 	VADDPS    Z6, Z3, Z3
 	MOVQ      DI, CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store0_0Rest
 	VMOVUPS.Z (CX), K1, Z7
 	VADDPS    Z7, Z1, Z1
+
+store0_0Rest:
 	VMOVUPS   Z1, K1, (CX)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store1_0Rest
 	VMOVUPS.Z (CX), K1, Z1
 	VADDPS    Z1, Z2, Z2
+
+store1_0Rest:
 	VMOVUPS   Z2, K1, (CX)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), R9
+	TESTB     R9, R9
+	JZ        store2_0Rest
 	VMOVUPS.Z (CX), K1, Z1
 	VADDPS    Z1, Z3, Z3
+
+store2_0Rest:
 	VMOVUPS   Z3, K1, (CX)
 	MOVQ      R8, CX
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
@@ -919,17 +994,32 @@ rest:
 	VSUBPS    Z2, Z5, Z5
 	VSUBPS    Z3, Z6, Z6
 	MOVQ      DI, CX
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store0_2Rest
 	VMOVUPS.Z (CX)(AX*2), K1, Z1
 	VADDPS    Z1, Z4, Z4
+
+store0_2Rest:
 	VMOVUPS   Z4, K1, (CX)(AX*2)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store1_2Rest
 	VMOVUPS.Z (CX)(AX*2), K1, Z1
 	VADDPS    Z1, Z5, Z5
+
+store1_2Rest:
 	VMOVUPS   Z5, K1, (CX)(AX*2)
 	LEAQ      (CX)(BX*1), CX
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store2_2Rest
 	VMOVUPS.Z (CX)(AX*2), K1, Z1
 	VADDPS    Z1, Z6, Z6
-	VMOVUPS   Z6, K1, (CX)(AX*2)
+
+store2_2Rest:
+	VMOVUPS Z6, K1, (CX)(AX*2)
 
 done:
 	MOVQ dw+0(FP), CX
@@ -7493,10 +7583,10 @@ done3:
 	VZEROUPPER
 	RET
 
-// func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
+// func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool, k *[14]float32)
 // Requires: AVX, AVX512F
-TEXT ·winograd4GradWeightAVX512(SB), $0-72
-	MOVQ         k+64(FP), AX
+TEXT ·winograd4GradWeightAVX512(SB), $0-80
+	MOVQ         k+72(FP), AX
 	VBROADCASTSS 16(AX), Z0
 	VBROADCASTSS 20(AX), Z1
 	VBROADCASTSS 24(AX), Z2
@@ -7676,11 +7766,26 @@ vector:
 	VFMADD231PS Z5, Z14, Z9
 	VFMADD231PS Z3, Z23, Z20
 	VFMADD231PS Z6, Z11, Z20
+	MOVB        add+64(FP), R10
+	TESTB       R10, R10
+	JZ          store0_0
 	VADDPS      (R9), Z7, Z7
-	VMOVUPS     Z7, (R9)
-	VADDPS      (R9)(AX*1), Z9, Z9
-	VMOVUPS     Z9, (R9)(AX*1)
-	VADDPS      (R9)(AX*2), Z20, Z20
+
+store0_0:
+	VMOVUPS Z7, (R9)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_1
+	VADDPS  (R9)(AX*1), Z9, Z9
+
+store0_1:
+	VMOVUPS Z9, (R9)(AX*1)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_2
+	VADDPS  (R9)(AX*2), Z20, Z20
+
+store0_2:
 	VMOVUPS     Z20, (R9)(AX*2)
 	LEAQ        (R9)(BX*1), R9
 	VADDPS      Z13, Z10, Z7
@@ -7694,11 +7799,26 @@ vector:
 	VFMADD231PS Z5, Z16, Z10
 	VFMADD231PS Z3, Z7, Z22
 	VFMADD231PS Z6, Z13, Z22
+	MOVB        add+64(FP), R10
+	TESTB       R10, R10
+	JZ          store1_0
 	VADDPS      (R9), Z8, Z8
-	VMOVUPS     Z8, (R9)
-	VADDPS      (R9)(AX*1), Z10, Z10
-	VMOVUPS     Z10, (R9)(AX*1)
-	VADDPS      (R9)(AX*2), Z22, Z22
+
+store1_0:
+	VMOVUPS Z8, (R9)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_1
+	VADDPS  (R9)(AX*1), Z10, Z10
+
+store1_1:
+	VMOVUPS Z10, (R9)(AX*1)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_2
+	VADDPS  (R9)(AX*2), Z22, Z22
+
+store1_2:
 	VMOVUPS     Z22, (R9)(AX*2)
 	LEAQ        (R9)(BX*1), R9
 	VADDPS      Z18, Z15, Z7
@@ -7712,16 +7832,31 @@ vector:
 	VFMADD231PS Z5, Z21, Z15
 	VFMADD231PS Z3, Z7, Z27
 	VFMADD231PS Z6, Z18, Z27
+	MOVB        add+64(FP), R10
+	TESTB       R10, R10
+	JZ          store2_0
 	VADDPS      (R9), Z12, Z12
-	VMOVUPS     Z12, (R9)
-	VADDPS      (R9)(AX*1), Z15, Z15
-	VMOVUPS     Z15, (R9)(AX*1)
-	VADDPS      (R9)(AX*2), Z27, Z27
-	VMOVUPS     Z27, (R9)(AX*2)
-	ADDQ        $0x40, DI
-	ADDQ        $0x40, R8
-	SUBQ        $0x10, CX
-	JMP         vector
+
+store2_0:
+	VMOVUPS Z12, (R9)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_1
+	VADDPS  (R9)(AX*1), Z15, Z15
+
+store2_1:
+	VMOVUPS Z15, (R9)(AX*1)
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_2
+	VADDPS  (R9)(AX*2), Z27, Z27
+
+store2_2:
+	VMOVUPS Z27, (R9)(AX*2)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	SUBQ    $0x10, CX
+	JMP     vector
 
 rest:
 	TESTQ       CX, CX
@@ -7887,14 +8022,29 @@ rest:
 	VFMADD231PS Z5, Z14, Z9
 	VFMADD231PS Z3, Z23, Z20
 	VFMADD231PS Z6, Z11, Z20
+	MOVB        add+64(FP), DI
+	TESTB       DI, DI
+	JZ          store0_0Rest
 	VMOVUPS.Z   (CX), K1, Z11
 	VADDPS      Z11, Z7, Z7
-	VMOVUPS     Z7, K1, (CX)
-	VMOVUPS.Z   (CX)(AX*1), K1, Z7
-	VADDPS      Z7, Z9, Z9
-	VMOVUPS     Z9, K1, (CX)(AX*1)
-	VMOVUPS.Z   (CX)(AX*2), K1, Z7
-	VADDPS      Z7, Z20, Z20
+
+store0_0Rest:
+	VMOVUPS   Z7, K1, (CX)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store0_1Rest
+	VMOVUPS.Z (CX)(AX*1), K1, Z7
+	VADDPS    Z7, Z9, Z9
+
+store0_1Rest:
+	VMOVUPS   Z9, K1, (CX)(AX*1)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store0_2Rest
+	VMOVUPS.Z (CX)(AX*2), K1, Z7
+	VADDPS    Z7, Z20, Z20
+
+store0_2Rest:
 	VMOVUPS     Z20, K1, (CX)(AX*2)
 	LEAQ        (CX)(BX*1), CX
 	VADDPS      Z13, Z10, Z7
@@ -7908,14 +8058,29 @@ rest:
 	VFMADD231PS Z5, Z16, Z10
 	VFMADD231PS Z3, Z7, Z22
 	VFMADD231PS Z6, Z13, Z22
+	MOVB        add+64(FP), DI
+	TESTB       DI, DI
+	JZ          store1_0Rest
 	VMOVUPS.Z   (CX), K1, Z7
 	VADDPS      Z7, Z8, Z8
-	VMOVUPS     Z8, K1, (CX)
-	VMOVUPS.Z   (CX)(AX*1), K1, Z7
-	VADDPS      Z7, Z10, Z10
-	VMOVUPS     Z10, K1, (CX)(AX*1)
-	VMOVUPS.Z   (CX)(AX*2), K1, Z7
-	VADDPS      Z7, Z22, Z22
+
+store1_0Rest:
+	VMOVUPS   Z8, K1, (CX)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store1_1Rest
+	VMOVUPS.Z (CX)(AX*1), K1, Z7
+	VADDPS    Z7, Z10, Z10
+
+store1_1Rest:
+	VMOVUPS   Z10, K1, (CX)(AX*1)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store1_2Rest
+	VMOVUPS.Z (CX)(AX*2), K1, Z7
+	VADDPS    Z7, Z22, Z22
+
+store1_2Rest:
 	VMOVUPS     Z22, K1, (CX)(AX*2)
 	LEAQ        (CX)(BX*1), CX
 	VADDPS      Z18, Z15, Z7
@@ -7929,15 +8094,30 @@ rest:
 	VFMADD231PS Z5, Z21, Z15
 	VFMADD231PS Z3, Z7, Z27
 	VFMADD231PS Z6, Z18, Z27
+	MOVB        add+64(FP), DI
+	TESTB       DI, DI
+	JZ          store2_0Rest
 	VMOVUPS.Z   (CX), K1, Z7
 	VADDPS      Z7, Z12, Z12
-	VMOVUPS     Z12, K1, (CX)
-	VMOVUPS.Z   (CX)(AX*1), K1, Z7
-	VADDPS      Z7, Z15, Z15
-	VMOVUPS     Z15, K1, (CX)(AX*1)
-	VMOVUPS.Z   (CX)(AX*2), K1, Z7
-	VADDPS      Z7, Z27, Z27
-	VMOVUPS     Z27, K1, (CX)(AX*2)
+
+store2_0Rest:
+	VMOVUPS   Z12, K1, (CX)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store2_1Rest
+	VMOVUPS.Z (CX)(AX*1), K1, Z7
+	VADDPS    Z7, Z15, Z15
+
+store2_1Rest:
+	VMOVUPS   Z15, K1, (CX)(AX*1)
+	MOVB      add+64(FP), DI
+	TESTB     DI, DI
+	JZ        store2_2Rest
+	VMOVUPS.Z (CX)(AX*2), K1, Z7
+	VADDPS    Z7, Z27, Z27
+
+store2_2Rest:
+	VMOVUPS Z27, K1, (CX)(AX*2)
 
 done:
 	MOVQ dw+0(FP), CX
@@ -8866,9 +9046,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+// func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool)
 // Requires: AVX
-TEXT ·winograd2GradWeightAVX2(SB), $0-64
+TEXT ·winograd2GradWeightAVX2(SB), $0-65
 	VBROADCASTSS winoHalf<>+0(SB), Y0
 	MOVQ         dwTap+8(FP), AX
 	SHLQ         $0x02, AX
@@ -8926,13 +9106,28 @@ vector:
 	VMULPS  Y0, Y7, Y6
 	VMULPS  Y0, Y3, Y3
 	MOVQ    SI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_1
 	VADDPS  (R9)(AX*1), Y1, Y1
+
+store0_1:
 	VMOVUPS Y1, (R9)(AX*1)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_1
 	VADDPS  (R9)(AX*1), Y2, Y2
+
+store1_1:
 	VMOVUPS Y2, (R9)(AX*1)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_1
 	VADDPS  (R9)(AX*1), Y3, Y3
+
+store2_1:
 	VMOVUPS Y3, (R9)(AX*1)
 	MOVQ    DI, R9
 	VMOVUPS (R9), Y1
@@ -8952,13 +9147,28 @@ vector:
 	VADDPS  Y5, Y2, Y2
 	VADDPS  Y6, Y3, Y3
 	MOVQ    SI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_0
 	VADDPS  (R9), Y1, Y1
+
+store0_0:
 	VMOVUPS Y1, (R9)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_0
 	VADDPS  (R9), Y2, Y2
+
+store1_0:
 	VMOVUPS Y2, (R9)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_0
 	VADDPS  (R9), Y3, Y3
+
+store2_0:
 	VMOVUPS Y3, (R9)
 	MOVQ    DI, R9
 	VMOVUPS (R9)(BX*1), Y1
@@ -8978,13 +9188,28 @@ vector:
 	VSUBPS  Y2, Y5, Y5
 	VSUBPS  Y3, Y6, Y6
 	MOVQ    SI, R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store0_2
 	VADDPS  (R9)(AX*2), Y4, Y4
+
+store0_2:
 	VMOVUPS Y4, (R9)(AX*2)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store1_2
 	VADDPS  (R9)(AX*2), Y5, Y5
+
+store1_2:
 	VMOVUPS Y5, (R9)(AX*2)
 	LEAQ    (R9)(DX*1), R9
+	MOVB    add+64(FP), R10
+	TESTB   R10, R10
+	JZ      store2_2
 	VADDPS  (R9)(AX*2), Y6, Y6
+
+store2_2:
 	VMOVUPS Y6, (R9)(AX*2)
 	ADDQ    $0x20, SI
 	ADDQ    $0x20, DI
@@ -9038,16 +9263,31 @@ rest:
 	VMULPS     Y0, Y8, Y7
 	VMULPS     Y0, Y4, Y4
 	MOVQ       SI, R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store0_1Rest
 	VMASKMOVPS (R8)(AX*1), Y1, Y8
 	VADDPS     Y8, Y2, Y2
+
+store0_1Rest:
 	VMASKMOVPS Y2, Y1, (R8)(AX*1)
 	LEAQ       (R8)(DX*1), R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store1_1Rest
 	VMASKMOVPS (R8)(AX*1), Y1, Y2
 	VADDPS     Y2, Y3, Y3
+
+store1_1Rest:
 	VMASKMOVPS Y3, Y1, (R8)(AX*1)
 	LEAQ       (R8)(DX*1), R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store2_1Rest
 	VMASKMOVPS (R8)(AX*1), Y1, Y2
 	VADDPS     Y2, Y4, Y4
+
+store2_1Rest:
 	VMASKMOVPS Y4, Y1, (R8)(AX*1)
 	MOVQ       DI, R8
 	VMASKMOVPS (R8), Y1, Y2
@@ -9067,16 +9307,31 @@ rest:
 	VADDPS     Y6, Y3, Y3
 	VADDPS     Y7, Y4, Y4
 	MOVQ       SI, R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store0_0Rest
 	VMASKMOVPS (R8), Y1, Y8
 	VADDPS     Y8, Y2, Y2
+
+store0_0Rest:
 	VMASKMOVPS Y2, Y1, (R8)
 	LEAQ       (R8)(DX*1), R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store1_0Rest
 	VMASKMOVPS (R8), Y1, Y2
 	VADDPS     Y2, Y3, Y3
+
+store1_0Rest:
 	VMASKMOVPS Y3, Y1, (R8)
 	LEAQ       (R8)(DX*1), R8
+	MOVB       add+64(FP), R9
+	TESTB      R9, R9
+	JZ         store2_0Rest
 	VMASKMOVPS (R8), Y1, Y2
 	VADDPS     Y2, Y4, Y4
+
+store2_0Rest:
 	VMASKMOVPS Y4, Y1, (R8)
 	VMASKMOVPS (DI)(BX*1), Y1, Y2
 	LEAQ       (DI)(CX*4), DI
@@ -9094,16 +9349,31 @@ rest:
 	VSUBPS     Y2, Y5, Y5
 	VSUBPS     Y3, Y6, Y6
 	VSUBPS     Y4, Y7, Y7
+	MOVB       add+64(FP), DI
+	TESTB      DI, DI
+	JZ         store0_2Rest
 	VMASKMOVPS (SI)(AX*2), Y1, Y2
 	VADDPS     Y2, Y5, Y5
+
+store0_2Rest:
 	VMASKMOVPS Y5, Y1, (SI)(AX*2)
 	LEAQ       (SI)(DX*1), SI
+	MOVB       add+64(FP), DI
+	TESTB      DI, DI
+	JZ         store1_2Rest
 	VMASKMOVPS (SI)(AX*2), Y1, Y2
 	VADDPS     Y2, Y6, Y6
+
+store1_2Rest:
 	VMASKMOVPS Y6, Y1, (SI)(AX*2)
 	LEAQ       (SI)(DX*1), SI
+	MOVB       add+64(FP), DI
+	TESTB      DI, DI
+	JZ         store2_2Rest
 	VMASKMOVPS (SI)(AX*2), Y1, Y2
 	VADDPS     Y2, Y7, Y7
+
+store2_2Rest:
 	VMASKMOVPS Y7, Y1, (SI)(AX*2)
 
 done:
@@ -16648,10 +16918,10 @@ done3:
 	VZEROUPPER
 	RET
 
-// func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
+// func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool, k *[14]float32)
 // Requires: AVX, FMA3
-TEXT ·winograd4GradWeightAVX2(SB), $640-72
-	MOVQ         k+64(FP), AX
+TEXT ·winograd4GradWeightAVX2(SB), $640-80
+	MOVQ         k+72(FP), AX
 	VBROADCASTSS 16(AX), Y0
 	VBROADCASTSS 20(AX), Y1
 	VBROADCASTSS 24(AX), Y2
@@ -16857,11 +17127,26 @@ vector:
 	VFMADD231PS Y5, Y10, Y8
 	VFMADD231PS Y3, Y13, Y12
 	VFMADD231PS Y6, Y9, Y12
+	MOVB        add+64(FP), R11
+	TESTB       R11, R11
+	JZ          store0_0
 	VADDPS      (R10), Y7, Y7
-	VMOVUPS     Y7, (R10)
-	VADDPS      (R10)(CX*1), Y8, Y8
-	VMOVUPS     Y8, (R10)(CX*1)
-	VADDPS      (R10)(CX*2), Y12, Y12
+
+store0_0:
+	VMOVUPS Y7, (R10)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store0_1
+	VADDPS  (R10)(CX*1), Y8, Y8
+
+store0_1:
+	VMOVUPS Y8, (R10)(CX*1)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store0_2
+	VADDPS  (R10)(CX*2), Y12, Y12
+
+store0_2:
 	VMOVUPS     Y12, (R10)(CX*2)
 	VMOVAPS     192(AX), Y7
 	VMOVAPS     224(AX), Y8
@@ -16881,11 +17166,26 @@ vector:
 	VFMADD231PS Y5, Y10, Y8
 	VFMADD231PS Y3, Y13, Y12
 	VFMADD231PS Y6, Y9, Y12
+	MOVB        add+64(FP), R11
+	TESTB       R11, R11
+	JZ          store1_0
 	VADDPS      (R10), Y7, Y7
-	VMOVUPS     Y7, (R10)
-	VADDPS      (R10)(CX*1), Y8, Y8
-	VMOVUPS     Y8, (R10)(CX*1)
-	VADDPS      (R10)(CX*2), Y12, Y12
+
+store1_0:
+	VMOVUPS Y7, (R10)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store1_1
+	VADDPS  (R10)(CX*1), Y8, Y8
+
+store1_1:
+	VMOVUPS Y8, (R10)(CX*1)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store1_2
+	VADDPS  (R10)(CX*2), Y12, Y12
+
+store1_2:
 	VMOVUPS     Y12, (R10)(CX*2)
 	VMOVAPS     384(AX), Y7
 	VMOVAPS     416(AX), Y8
@@ -16905,16 +17205,31 @@ vector:
 	VFMADD231PS Y5, Y10, Y8
 	VFMADD231PS Y3, Y13, Y12
 	VFMADD231PS Y6, Y9, Y12
+	MOVB        add+64(FP), R11
+	TESTB       R11, R11
+	JZ          store2_0
 	VADDPS      (R10), Y7, Y7
-	VMOVUPS     Y7, (R10)
-	VADDPS      (R10)(CX*1), Y8, Y8
-	VMOVUPS     Y8, (R10)(CX*1)
-	VADDPS      (R10)(CX*2), Y12, Y12
-	VMOVUPS     Y12, (R10)(CX*2)
-	ADDQ        $0x20, DI
-	ADDQ        $0x20, R8
-	SUBQ        $0x08, R9
-	JMP         vector
+
+store2_0:
+	VMOVUPS Y7, (R10)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store2_1
+	VADDPS  (R10)(CX*1), Y8, Y8
+
+store2_1:
+	VMOVUPS Y8, (R10)(CX*1)
+	MOVB    add+64(FP), R11
+	TESTB   R11, R11
+	JZ      store2_2
+	VADDPS  (R10)(CX*2), Y12, Y12
+
+store2_2:
+	VMOVUPS Y12, (R10)(CX*2)
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	SUBQ    $0x08, R9
+	JMP     vector
 
 rest:
 	TESTQ       R9, R9
@@ -17101,14 +17416,29 @@ rest:
 	VFMADD231PS Y5, Y11, Y9
 	VFMADD231PS Y3, Y14, Y13
 	VFMADD231PS Y6, Y10, Y13
+	MOVB        add+64(FP), R8
+	TESTB       R8, R8
+	JZ          store0_0Rest
 	VMASKMOVPS  (DI), Y7, Y10
 	VADDPS      Y10, Y8, Y8
-	VMASKMOVPS  Y8, Y7, (DI)
-	VMASKMOVPS  (DI)(CX*1), Y7, Y8
-	VADDPS      Y8, Y9, Y9
-	VMASKMOVPS  Y9, Y7, (DI)(CX*1)
-	VMASKMOVPS  (DI)(CX*2), Y7, Y8
-	VADDPS      Y8, Y13, Y13
+
+store0_0Rest:
+	VMASKMOVPS Y8, Y7, (DI)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store0_1Rest
+	VMASKMOVPS (DI)(CX*1), Y7, Y8
+	VADDPS     Y8, Y9, Y9
+
+store0_1Rest:
+	VMASKMOVPS Y9, Y7, (DI)(CX*1)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store0_2Rest
+	VMASKMOVPS (DI)(CX*2), Y7, Y8
+	VADDPS     Y8, Y13, Y13
+
+store0_2Rest:
 	VMASKMOVPS  Y13, Y7, (DI)(CX*2)
 	VMOVAPS     192(AX), Y8
 	VMOVAPS     224(AX), Y9
@@ -17128,14 +17458,29 @@ rest:
 	VFMADD231PS Y5, Y11, Y9
 	VFMADD231PS Y3, Y14, Y13
 	VFMADD231PS Y6, Y10, Y13
+	MOVB        add+64(FP), R8
+	TESTB       R8, R8
+	JZ          store1_0Rest
 	VMASKMOVPS  (DI), Y7, Y10
 	VADDPS      Y10, Y8, Y8
-	VMASKMOVPS  Y8, Y7, (DI)
-	VMASKMOVPS  (DI)(CX*1), Y7, Y8
-	VADDPS      Y8, Y9, Y9
-	VMASKMOVPS  Y9, Y7, (DI)(CX*1)
-	VMASKMOVPS  (DI)(CX*2), Y7, Y8
-	VADDPS      Y8, Y13, Y13
+
+store1_0Rest:
+	VMASKMOVPS Y8, Y7, (DI)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store1_1Rest
+	VMASKMOVPS (DI)(CX*1), Y7, Y8
+	VADDPS     Y8, Y9, Y9
+
+store1_1Rest:
+	VMASKMOVPS Y9, Y7, (DI)(CX*1)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store1_2Rest
+	VMASKMOVPS (DI)(CX*2), Y7, Y8
+	VADDPS     Y8, Y13, Y13
+
+store1_2Rest:
 	VMASKMOVPS  Y13, Y7, (DI)(CX*2)
 	VMOVAPS     384(AX), Y8
 	VMOVAPS     416(AX), Y9
@@ -17155,15 +17500,30 @@ rest:
 	VFMADD231PS Y5, Y11, Y9
 	VFMADD231PS Y3, Y14, Y13
 	VFMADD231PS Y6, Y10, Y13
+	MOVB        add+64(FP), R8
+	TESTB       R8, R8
+	JZ          store2_0Rest
 	VMASKMOVPS  (DI), Y7, Y10
 	VADDPS      Y10, Y8, Y8
-	VMASKMOVPS  Y8, Y7, (DI)
-	VMASKMOVPS  (DI)(CX*1), Y7, Y8
-	VADDPS      Y8, Y9, Y9
-	VMASKMOVPS  Y9, Y7, (DI)(CX*1)
-	VMASKMOVPS  (DI)(CX*2), Y7, Y8
-	VADDPS      Y8, Y13, Y13
-	VMASKMOVPS  Y13, Y7, (DI)(CX*2)
+
+store2_0Rest:
+	VMASKMOVPS Y8, Y7, (DI)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store2_1Rest
+	VMASKMOVPS (DI)(CX*1), Y7, Y8
+	VADDPS     Y8, Y9, Y9
+
+store2_1Rest:
+	VMASKMOVPS Y9, Y7, (DI)(CX*1)
+	MOVB       add+64(FP), R8
+	TESTB      R8, R8
+	JZ         store2_2Rest
+	VMASKMOVPS (DI)(CX*2), Y7, Y8
+	VADDPS     Y8, Y13, Y13
+
+store2_2Rest:
+	VMASKMOVPS Y13, Y7, (DI)(CX*2)
 
 done:
 	MOVQ dw+0(FP), DI

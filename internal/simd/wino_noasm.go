@@ -14,8 +14,8 @@ func winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	winograd2GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
 }
 
-func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
-	winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+	winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
 func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {
@@ -34,8 +34,8 @@ func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c)
 }
 
-func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int) {
-	winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols)
+func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+	winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
 func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {

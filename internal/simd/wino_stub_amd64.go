@@ -22,7 +22,7 @@ func winograd2GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyR
 // winograd2GradWeightAVX512 is winograd2GradWeightGo.
 //
 //go:noescape
-func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+func winograd2GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool)
 
 // winograd2KernelsAVX512 is winograd2KernelsGo with first added to w.
 //
@@ -52,7 +52,7 @@ func winograd4GradOutputAVX512(d *float32, dPos int, dTile int, dy *float32, dyR
 // winograd4GradWeightAVX512 is winograd4GradWeightGo.
 //
 //go:noescape
-func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
+func winograd4GradWeightAVX512(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool, k *[14]float32)
 
 // winograd4KernelsAVX512 is winograd4KernelsGo with first added to w.
 //
@@ -77,7 +77,7 @@ func winograd2GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow
 // winograd2GradWeightAVX2 is winograd2GradWeightGo.
 //
 //go:noescape
-func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int)
+func winograd2GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool)
 
 // winograd2KernelsAVX2 is winograd2KernelsGo with first added to w.
 //
@@ -107,7 +107,7 @@ func winograd4GradOutputAVX2(d *float32, dPos int, dTile int, dy *float32, dyRow
 // winograd4GradWeightAVX2 is winograd4GradWeightGo.
 //
 //go:noescape
-func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, k *[14]float32)
+func winograd4GradWeightAVX2(dw *float32, dwTap int, dwRow int, m *float32, mPos int, mRow int, rows int, cols int, add bool, k *[14]float32)
 
 // winograd4KernelsAVX2 is winograd4KernelsGo with first added to w.
 //

@@ -382,7 +382,7 @@ func gradOutput4(w width) {
 // gradWeight4 multiplies the columns of M by Gᵀ, then the rows of what that leaves.
 func gradWeight4(w width) {
 	function("winograd4GradWeight", w, "is winograd4GradWeightGo.",
-		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, k *[14]float32")
+		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, add bool, k *[14]float32")
 	k := coefficients(w, 4, 7)
 	columns := w.bank(3 * 6)
 	// transform returns the three rows of Gᵀm; it overwrites m.
@@ -401,7 +401,7 @@ func gradWeight4(w width) {
 		VFMADD231PS(k[6], s2, m[5])
 		return [3]reg.VecVirtual{m[0], f1, m[5]}
 	}
-	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual) {
+	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual, suffix string) {
 		base := GP64()
 		MOVQ(m, base)
 		for col := range 6 {
@@ -427,8 +427,7 @@ func gradWeight4(w width) {
 			}
 			g.enter(r)
 			for kw, v := range transform(d) {
-				l.add(g.at(kw), v)
-				l.store(v, g.at(kw))
+				l.sumOrStore(v, g.at(kw), fmt.Sprintf("%d_%d%s", r, kw, suffix))
 			}
 		}
 	})

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -8,9 +10,9 @@ import (
 
 func gradWeight(w width) {
 	function("winograd2GradWeight", w, "is winograd2GradWeightGo.",
-		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int")
+		"dw *float32, dwTap, dwRow int, m *float32, mPos, mRow, rows, cols int, add bool")
 	h := w.broadcast(half())
-	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual) {
+	eachRow(w, func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual, suffix string) {
 		// column loads column k of M and multiplies it by Gᵀ.
 		column := func(k int) (a []reg.VecVirtual) {
 			a = w.vectors(3)
@@ -29,13 +31,12 @@ func gradWeight(w width) {
 			VSUBPS(m3, s, a[2])
 			return a
 		}
-		// store adds a column of the gradient to dw.
+		// store stores a column of the gradient.
 		store := func(k int, a []reg.VecVirtual) {
 			g := taps(dw, tap, tap3)
 			for r, v := range a {
 				g.enter(r)
-				l.add(g.at(k), v)
-				l.store(v, g.at(k))
+				l.sumOrStore(v, g.at(k), fmt.Sprintf("%d_%d%s", r, k, suffix))
 			}
 		}
 		a1, a2 := column(1), column(2)
@@ -61,12 +62,12 @@ func gradWeight(w width) {
 
 // eachRow emits a loop over rows and columns of a weight gradient, columns inside, so that both matrices are read in
 // order: body with the addresses of tap 0 and position 0 and their strides. The arguments dw, m and rows move along.
-func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual)) {
+func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtual, suffix string)) {
 	tap, pos := stride("dwTap"), stride("mPos")
 	tap3, pos3 := times3(tap), times3(pos)
 	Label("row")
 	dw, m := pointer("dw", nil), pointer("m", nil)
-	vectors(w, "cols", "", func(l lanes, _ string) { body(l, dw, tap, tap3, m, pos, pos3) }, dw, m)
+	vectors(w, "cols", "", func(l lanes, suffix string) { body(l, dw, tap, tap3, m, pos, pos3, suffix) }, dw, m)
 	for _, s := range []struct{ arg, by string }{{"dw", "dwRow"}, {"m", "mRow"}} {
 		p, by := pointer(s.arg, nil), stride(s.by)
 		ADDQ(by, p)
@@ -78,6 +79,17 @@ func eachRow(w width, body func(l lanes, dw, tap, tap3, m, pos, pos3 reg.GPVirtu
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
+}
+
+// sumOrStore stores v, plus what was there if the argument add is set.
+func (l lanes) sumOrStore(v reg.VecVirtual, m Mem, suffix string) {
+	add := GP8()
+	Load(Param("add"), add)
+	TESTB(add, add)
+	JZ(LabelRef("store" + suffix))
+	l.add(m, v)
+	Label("store" + suffix)
+	l.store(v, m)
 }
 
 func kernels(w width) {
