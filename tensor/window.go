@@ -71,6 +71,19 @@ func (s *source) channels(dst []float32, p0, from, to int) {
 	}
 }
 
+// activated is channels, normalised and activated.
+func (s *source) activated(dst []float32, p0, from, to int, scale, shift []float32) {
+	ca, c := s.x.Shape[3], to-from
+	pixels, first := len(dst)/c, max(0, min(to, ca)-from) // channels of x
+	if first > 0 {
+		simd.NormSiLU(dst, c, s.x.Data[p0*ca+from:], ca, pixels, scale[:first], shift[:first])
+	}
+	if first < c {
+		at, cb := max(from-ca, 0), s.join.Shape[3]
+		simd.NormSiLU(dst[first:], c, s.join.Data[p0*cb+at:], cb, pixels, scale[first:], shift[first:])
+	}
+}
+
 // norm returns the norm of image n, nothing if there is none.
 func (s *source) norm(n int) (scale, shift []float32) {
 	if !s.act {
@@ -133,13 +146,10 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 		case s.up:
 			row := image[(y-top)/2*(w/2*all):][:w/2*all]
 			enlargeRow(inside, row[from:], c, all)
+		case s.act:
+			s.activated(inside, (n*h+y-top)*w, from, from+c, scale, shift)
 		case s.to > 0 || !s.join.Empty():
 			s.channels(inside, (n*h+y-top)*w, from, from+c)
-			if s.act {
-				simd.NormSiLU(inside, inside, scale, shift)
-			}
-		case s.act:
-			simd.NormSiLU(inside, image[at:][:w*c], scale, shift)
 		default:
 			copy(inside, image[at:])
 		}

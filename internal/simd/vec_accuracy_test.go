@@ -243,7 +243,7 @@ func checkNormGradients(t *testing.T) {
 		sum[j], sumX[j], sum2[j], sumX2[j], total[j], squares[j] = 1, 2, 3, 4, 5, 6 // added to
 	}
 	Norm(plain, x, scale, shift)
-	NormSiLU(act, x, scale, shift)
+	NormSiLU(act, len(scale), x, len(scale), len(x)/len(scale), scale, shift)
 	NormSiLUGrad(du, x, da, scale, shift, sum, sumX)
 	NormGrad(sum2, sumX2, x, da)
 	ChannelSums(total, x)

@@ -23,7 +23,7 @@ func softmaxGradAVX512(dx []float32, y []float32, dy []float32, scale float32)
 func normAVX512(y []float32, x []float32, scale []float32, shift []float32, pixels int)
 
 //go:noescape
-func normSiLUAVX512(y []float32, x []float32, scale []float32, shift []float32, pixels int)
+func normSiLUAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 
 //go:noescape
 func normSiLUGradAVX512(du []float32, x []float32, da []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
@@ -104,7 +104,7 @@ func softmaxGradAVX2(dx []float32, y []float32, dy []float32, scale float32)
 func normAVX2(y []float32, x []float32, scale []float32, shift []float32, pixels int)
 
 //go:noescape
-func normSiLUAVX2(y []float32, x []float32, scale []float32, shift []float32, pixels int)
+func normSiLUAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 
 //go:noescape
 func normSiLUGradAVX2(du []float32, x []float32, da []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)

@@ -1175,9 +1175,9 @@ done29:
 	VZEROUPPER
 	RET
 
-// func normSiLUAVX512(y []float32, x []float32, scale []float32, shift []float32, pixels int)
+// func normSiLUAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·normSiLUAVX512(SB), NOSPLIT, $0-104
+TEXT ·normSiLUAVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS vec_bfb8aa3b<>+0(SB), Z0
 	VBROADCASTSS vec_4b400000<>+0(SB), Z1
 	VBROADCASTSS vec_3f318000<>+0(SB), Z2
@@ -1191,40 +1191,41 @@ TEXT ·normSiLUAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS vec_3f800000<>+0(SB), Z10
 	VBROADCASTSS vec_42ae0000<>+0(SB), Z11
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Z12
-	MOVQ         y_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         scale_base+48(FP), DX
-	MOVQ         shift_base+72(FP), BX
-	MOVQ         pixels+96(FP), SI
-	MOVQ         scale_len+56(FP), DI
-	MOVQ         DI, R8
-	ANDQ         $0x1f, R8
-	MOVQ         $-1, R9
-	BZHIQ        R8, R9, R9
-	KMOVW        R9, K1
-	SHRQ         $0x10, R9
-	KMOVW        R9, K2
-	SHRQ         $0x10, R9
-	SUBQ         $0x20, DI
-	SHLQ         $0x02, DI
-	XORQ         R9, R9
-	TESTQ        SI, SI
-	JEQ          done34
+	MOVQ         scale_len+80(FP), AX
+	MOVQ         y_base+0(FP), CX
+	MOVQ         x_base+32(FP), DX
+	MOVQ         scale_base+72(FP), BX
+	MOVQ         shift_base+96(FP), SI
+	MOVQ         pixels+64(FP), DI
+	MOVQ         yPix+24(FP), R8
+	MOVQ         xPix+56(FP), R9
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	MOVQ         AX, R10
+	ANDQ         $0x1f, R10
+	MOVQ         $-1, R11
+	BZHIQ        R10, R11, R11
+	KMOVW        R11, K1
+	SHRQ         $0x10, R11
+	KMOVW        R11, K2
+	SHRQ         $0x10, R11
+	SUBQ         $0x20, AX
+	SHLQ         $0x02, AX
 
 pixel30:
-	XORQ R10, R10
-	CMPQ R10, DI
+	XORQ R11, R11
+	CMPQ R11, AX
 	JGT  tail32
 
 vector31:
-	VMOVUPS     (CX)(R9*1), Z13
-	VMOVUPS     64(CX)(R9*1), Z14
-	VMOVUPS     (DX)(R10*1), Z15
-	VMOVUPS     64(DX)(R10*1), Z16
+	VMOVUPS     (DX)(R11*1), Z13
+	VMOVUPS     64(DX)(R11*1), Z14
+	VMOVUPS     (BX)(R11*1), Z15
+	VMOVUPS     64(BX)(R11*1), Z16
 	VMULPS      Z15, Z13, Z13
 	VMULPS      Z16, Z14, Z14
-	VMOVUPS     (BX)(R10*1), Z15
-	VMOVUPS     64(BX)(R10*1), Z16
+	VMOVUPS     (SI)(R11*1), Z15
+	VMOVUPS     64(SI)(R11*1), Z16
 	VADDPS      Z15, Z13, Z13
 	VADDPS      Z16, Z14, Z14
 	VMAXPS      Z13, Z12, Z13
@@ -1277,24 +1278,23 @@ vector31:
 	VADDPS      Z10, Z16, Z16
 	VDIVPS      Z15, Z13, Z13
 	VDIVPS      Z16, Z14, Z14
-	VMOVUPS     Z13, (AX)(R9*1)
-	VMOVUPS     Z14, 64(AX)(R9*1)
-	ADDQ        $0x80, R9
-	ADDQ        $0x80, R10
-	CMPQ        R10, DI
+	VMOVUPS     Z13, (CX)(R11*1)
+	VMOVUPS     Z14, 64(CX)(R11*1)
+	ADDQ        $0x80, R11
+	CMPQ        R11, AX
 	JLE         vector31
 
 tail32:
-	TESTQ       R8, R8
+	TESTQ       R10, R10
 	JEQ         next33
-	VMOVUPS.Z   (CX)(R9*1), K1, Z13
-	VMOVUPS.Z   64(CX)(R9*1), K2, Z14
-	VMOVUPS.Z   (DX)(R10*1), K1, Z15
-	VMOVUPS.Z   64(DX)(R10*1), K2, Z16
+	VMOVUPS.Z   (DX)(R11*1), K1, Z13
+	VMOVUPS.Z   64(DX)(R11*1), K2, Z14
+	VMOVUPS.Z   (BX)(R11*1), K1, Z15
+	VMOVUPS.Z   64(BX)(R11*1), K2, Z16
 	VMULPS      Z15, Z13, Z13
 	VMULPS      Z16, Z14, Z14
-	VMOVUPS.Z   (BX)(R10*1), K1, Z15
-	VMOVUPS.Z   64(BX)(R10*1), K2, Z16
+	VMOVUPS.Z   (SI)(R11*1), K1, Z15
+	VMOVUPS.Z   64(SI)(R11*1), K2, Z16
 	VADDPS      Z15, Z13, Z13
 	VADDPS      Z16, Z14, Z14
 	VMAXPS      Z13, Z12, Z13
@@ -1347,15 +1347,14 @@ tail32:
 	VADDPS      Z10, Z16, Z16
 	VDIVPS      Z15, Z13, Z13
 	VDIVPS      Z16, Z14, Z14
-	VMOVUPS     Z13, K1, (AX)(R9*1)
-	VMOVUPS     Z14, K2, 64(AX)(R9*1)
-	LEAQ        (R9)(R8*4), R9
+	VMOVUPS     Z13, K1, (CX)(R11*1)
+	VMOVUPS     Z14, K2, 64(CX)(R11*1)
 
 next33:
-	DECQ SI
+	ADDQ R8, CX
+	ADDQ R9, DX
+	DECQ DI
 	JNE  pixel30
-
-done34:
 	VZEROUPPER
 	RET
 
@@ -1383,19 +1382,19 @@ TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-176
 	SHLQ         $0x02, SI
 	XORQ         DI, DI
 	TESTQ        BX, BX
-	JEQ          done39
+	JEQ          done38
 
-block35:
+block34:
 	MOVQ    $0x00000040, R8
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	XORQ    R9, R9
 
-vector36:
+vector35:
 	MOVQ    SI, R10
 	SUBQ    R9, R10
 	CMPQ    R10, $0x40
-	JLT     tail37
+	JLT     tail36
 	MOVQ    scale_base+72(FP), R10
 	VMOVUPS (R10)(R9*1), Z13
 	MOVQ    shift_base+96(FP), R10
@@ -1407,9 +1406,9 @@ vector36:
 	LEAQ    (DI)(R9*1), R10
 	MOVQ    R8, R12
 	SUBQ    $0x02, R12
-	JLT     last41
+	JLT     last40
 
-pair40:
+pair39:
 	LEAQ        (R10)(SI*1), R11
 	VMOVUPS     (CX)(R10*1), Z19
 	VMOVUPS     (CX)(R11*1), Z20
@@ -1489,11 +1488,11 @@ pair40:
 	VADDPS      Z20, Z18, Z18
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair40
+	JGE         pair39
 
-last41:
+last40:
 	CMPQ        R12, $-1
-	JNE         flush42
+	JNE         flush41
 	VMOVUPS     (CX)(R10*1), Z19
 	VMULPS      Z13, Z19, Z13
 	VADDPS      Z14, Z13, Z13
@@ -1533,7 +1532,7 @@ last41:
 	VMULPS      Z19, Z13, Z13
 	VADDPS      Z13, Z17, Z17
 
-flush42:
+flush41:
 	MOVQ    sum_base+120(FP), R10
 	VMOVUPS (R10)(R9*1), Z13
 	VADDPS  Z16, Z15, Z14
@@ -1545,11 +1544,11 @@ flush42:
 	VADDPS  Z14, Z13, Z13
 	VMOVUPS Z13, (R10)(R9*1)
 	ADDQ    $0x40, R9
-	JMP     vector36
+	JMP     vector35
 
-tail37:
+tail36:
 	SHRQ      $0x02, R10
-	JEQ       end38
+	JEQ       end37
 	MOVQ      $-1, R11
 	BZHIQ     R10, R11, R11
 	KMOVW     R11, K1
@@ -1565,9 +1564,9 @@ tail37:
 	LEAQ      (DI)(R9*1), R10
 	MOVQ      R8, R12
 	SUBQ      $0x02, R12
-	JLT       last44
+	JLT       last43
 
-pair43:
+pair42:
 	LEAQ        (R10)(SI*1), R11
 	VMOVUPS.Z   (CX)(R10*1), K1, Z19
 	VMOVUPS.Z   (CX)(R11*1), K1, Z20
@@ -1647,11 +1646,11 @@ pair43:
 	VADDPS      Z20, Z18, Z18
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair43
+	JGE         pair42
 
-last44:
+last43:
 	CMPQ        R12, $-1
-	JNE         flush45
+	JNE         flush44
 	VMOVUPS.Z   (CX)(R10*1), K1, Z19
 	VMULPS      Z13, Z19, Z13
 	VADDPS      Z14, Z13, Z13
@@ -1691,7 +1690,7 @@ last44:
 	VMULPS      Z19, Z13, Z13
 	VADDPS      Z13, Z17, Z17
 
-flush45:
+flush44:
 	MOVQ      sum_base+120(FP), R10
 	VMOVUPS.Z (R10)(R9*1), K1, Z13
 	VADDPS    Z16, Z15, Z14
@@ -1703,14 +1702,14 @@ flush45:
 	VADDPS    Z14, Z13, Z13
 	VMOVUPS   Z13, K1, (R10)(R9*1)
 
-end38:
+end37:
 	SUBQ  R8, BX
 	IMULQ SI, R8
 	ADDQ  R8, DI
 	TESTQ BX, BX
-	JNE   block35
+	JNE   block34
 
-done39:
+done38:
 	VZEROUPPER
 	RET
 
@@ -1724,19 +1723,19 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-104
 	SHLQ  $0x02, BX
 	XORQ  SI, SI
 	TESTQ DX, DX
-	JEQ   done50
+	JEQ   done49
 
-block46:
+block45:
 	MOVQ    $0x00000040, DI
 	CMPQ    DX, DI
 	CMOVQLT DX, DI
 	XORQ    R8, R8
 
-vector47:
+vector46:
 	MOVQ   BX, R9
 	SUBQ   R8, R9
 	CMPQ   R9, $0x40
-	JLT    tail48
+	JLT    tail47
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1744,9 +1743,9 @@ vector47:
 	LEAQ   (SI)(R8*1), R9
 	MOVQ   DI, R11
 	SUBQ   $0x02, R11
-	JLT    last52
+	JLT    last51
 
-pair51:
+pair50:
 	LEAQ    (R9)(BX*1), R10
 	VMOVUPS (CX)(R9*1), Z4
 	VMOVUPS (CX)(R10*1), Z5
@@ -1760,18 +1759,18 @@ pair51:
 	VADDPS  Z5, Z3, Z3
 	LEAQ    (R9)(BX*2), R9
 	SUBQ    $0x02, R11
-	JGE     pair51
+	JGE     pair50
 
-last52:
+last51:
 	CMPQ    R11, $-1
-	JNE     flush53
+	JNE     flush52
 	VMOVUPS (CX)(R9*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS (AX)(R9*1), Z5
 	VMULPS  Z5, Z4, Z4
 	VADDPS  Z4, Z2, Z2
 
-flush53:
+flush52:
 	MOVQ    sum_base+0(FP), R9
 	VMOVUPS (R9)(R8*1), Z4
 	VADDPS  Z1, Z0, Z0
@@ -1783,11 +1782,11 @@ flush53:
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (R9)(R8*1)
 	ADDQ    $0x40, R8
-	JMP     vector47
+	JMP     vector46
 
-tail48:
+tail47:
 	SHRQ   $0x02, R9
-	JEQ    end49
+	JEQ    end48
 	MOVQ   $-1, R10
 	BZHIQ  R9, R10, R10
 	KMOVW  R10, K1
@@ -1799,9 +1798,9 @@ tail48:
 	LEAQ   (SI)(R8*1), R9
 	MOVQ   DI, R11
 	SUBQ   $0x02, R11
-	JLT    last55
+	JLT    last54
 
-pair54:
+pair53:
 	LEAQ      (R9)(BX*1), R10
 	VMOVUPS.Z (CX)(R9*1), K1, Z4
 	VMOVUPS.Z (CX)(R10*1), K1, Z5
@@ -1815,18 +1814,18 @@ pair54:
 	VADDPS    Z5, Z3, Z3
 	LEAQ      (R9)(BX*2), R9
 	SUBQ      $0x02, R11
-	JGE       pair54
+	JGE       pair53
 
-last55:
+last54:
 	CMPQ      R11, $-1
-	JNE       flush56
+	JNE       flush55
 	VMOVUPS.Z (CX)(R9*1), K1, Z4
 	VADDPS    Z4, Z0, Z0
 	VMOVUPS.Z (AX)(R9*1), K1, Z5
 	VMULPS    Z5, Z4, Z4
 	VADDPS    Z4, Z2, Z2
 
-flush56:
+flush55:
 	MOVQ      sum_base+0(FP), R9
 	VMOVUPS.Z (R9)(R8*1), K1, Z4
 	VADDPS    Z1, Z0, Z0
@@ -1838,14 +1837,14 @@ flush56:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R9)(R8*1)
 
-end49:
+end48:
 	SUBQ  DI, DX
 	IMULQ BX, DI
 	ADDQ  DI, SI
 	TESTQ DX, DX
-	JNE   block46
+	JNE   block45
 
-done50:
+done49:
 	VZEROUPPER
 	RET
 
@@ -1872,14 +1871,14 @@ TEXT ·affine3AVX512(SB), NOSPLIT, $0-152
 	SHLQ  $0x02, R9
 	XORQ  R11, R11
 	TESTQ R8, R8
-	JEQ   done61
+	JEQ   done60
 
-pixel57:
+pixel56:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail59
+	JGT  tail58
 
-vector58:
+vector57:
 	VMOVUPS (CX)(R11*1), Z0
 	VMOVUPS 64(CX)(R11*1), Z1
 	VMOVUPS (BX)(R12*1), Z2
@@ -1903,11 +1902,11 @@ vector58:
 	ADDQ    $0x80, R11
 	ADDQ    $0x80, R12
 	CMPQ    R12, R9
-	JLE     vector58
+	JLE     vector57
 
-tail59:
+tail58:
 	TESTQ     R10, R10
-	JEQ       next60
+	JEQ       next59
 	VMOVUPS.Z (CX)(R11*1), K1, Z0
 	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
 	VMOVUPS.Z (BX)(R12*1), K1, Z2
@@ -1930,11 +1929,11 @@ tail59:
 	VMOVUPS   Z1, K2, 64(AX)(R11*1)
 	LEAQ      (R11)(R10*4), R11
 
-next60:
+next59:
 	DECQ R8
-	JNE  pixel57
+	JNE  pixel56
 
-done61:
+done60:
 	VZEROUPPER
 	RET
 
@@ -1961,14 +1960,14 @@ TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-152
 	SHLQ  $0x02, R9
 	XORQ  R11, R11
 	TESTQ R8, R8
-	JEQ   done66
+	JEQ   done65
 
-pixel62:
+pixel61:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail64
+	JGT  tail63
 
-vector63:
+vector62:
 	VMOVUPS (CX)(R11*1), Z0
 	VMOVUPS 64(CX)(R11*1), Z1
 	VMOVUPS (BX)(R12*1), Z2
@@ -1996,11 +1995,11 @@ vector63:
 	ADDQ    $0x80, R11
 	ADDQ    $0x80, R12
 	CMPQ    R12, R9
-	JLE     vector63
+	JLE     vector62
 
-tail64:
+tail63:
 	TESTQ     R10, R10
-	JEQ       next65
+	JEQ       next64
 	VMOVUPS.Z (CX)(R11*1), K1, Z0
 	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
 	VMOVUPS.Z (BX)(R12*1), K1, Z2
@@ -2027,26 +2026,26 @@ tail64:
 	VMOVUPS   Z1, K2, 64(AX)(R11*1)
 	LEAQ      (R11)(R10*4), R11
 
-next65:
+next64:
 	DECQ R8
-	JNE  pixel62
+	JNE  pixel61
 
-done66:
+done65:
 	VZEROUPPER
 	RET
 
 // func copyPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·copyPixelsAVX512(SB), NOSPLIT, $0-80
-	MOVQ  y_base+0(FP), AX
-	MOVQ  x_base+32(FP), CX
-	MOVQ  pixels+64(FP), DX
-	MOVQ  c+72(FP), BX
+	MOVQ  c+72(FP), AX
+	MOVQ  y_base+0(FP), CX
+	MOVQ  x_base+32(FP), DX
+	MOVQ  pixels+64(FP), BX
 	MOVQ  yPix+24(FP), SI
 	MOVQ  xPix+56(FP), DI
 	SHLQ  $0x02, SI
 	SHLQ  $0x02, DI
-	MOVQ  BX, R8
+	MOVQ  AX, R8
 	ANDQ  $0x1f, R8
 	MOVQ  $-1, R9
 	BZHIQ R8, R9, R9
@@ -2054,51 +2053,51 @@ TEXT ·copyPixelsAVX512(SB), NOSPLIT, $0-80
 	SHRQ  $0x10, R9
 	KMOVW R9, K2
 	SHRQ  $0x10, R9
-	SUBQ  $0x20, BX
-	SHLQ  $0x02, BX
+	SUBQ  $0x20, AX
+	SHLQ  $0x02, AX
 
-pixel67:
+pixel66:
 	XORQ R9, R9
-	CMPQ R9, BX
-	JGT  tail69
+	CMPQ R9, AX
+	JGT  tail68
 
-vector68:
-	VMOVUPS (CX)(R9*1), Z0
-	VMOVUPS 64(CX)(R9*1), Z1
-	VMOVUPS Z0, (AX)(R9*1)
-	VMOVUPS Z1, 64(AX)(R9*1)
+vector67:
+	VMOVUPS (DX)(R9*1), Z0
+	VMOVUPS 64(DX)(R9*1), Z1
+	VMOVUPS Z0, (CX)(R9*1)
+	VMOVUPS Z1, 64(CX)(R9*1)
 	ADDQ    $0x80, R9
-	CMPQ    R9, BX
-	JLE     vector68
+	CMPQ    R9, AX
+	JLE     vector67
 
-tail69:
+tail68:
 	TESTQ     R8, R8
-	JEQ       next70
-	VMOVUPS.Z (CX)(R9*1), K1, Z0
-	VMOVUPS.Z 64(CX)(R9*1), K2, Z1
-	VMOVUPS   Z0, K1, (AX)(R9*1)
-	VMOVUPS   Z1, K2, 64(AX)(R9*1)
+	JEQ       next69
+	VMOVUPS.Z (DX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R9*1), K2, Z1
+	VMOVUPS   Z0, K1, (CX)(R9*1)
+	VMOVUPS   Z1, K2, 64(CX)(R9*1)
 
-next70:
-	ADDQ SI, AX
-	ADDQ DI, CX
-	DECQ DX
-	JNE  pixel67
+next69:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNE  pixel66
 	VZEROUPPER
 	RET
 
 // func addPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addPixelsAVX512(SB), NOSPLIT, $0-80
-	MOVQ  y_base+0(FP), AX
-	MOVQ  x_base+32(FP), CX
-	MOVQ  pixels+64(FP), DX
-	MOVQ  c+72(FP), BX
+	MOVQ  c+72(FP), AX
+	MOVQ  y_base+0(FP), CX
+	MOVQ  x_base+32(FP), DX
+	MOVQ  pixels+64(FP), BX
 	MOVQ  yPix+24(FP), SI
 	MOVQ  xPix+56(FP), DI
 	SHLQ  $0x02, SI
 	SHLQ  $0x02, DI
-	MOVQ  BX, R8
+	MOVQ  AX, R8
 	ANDQ  $0x1f, R8
 	MOVQ  $-1, R9
 	BZHIQ R8, R9, R9
@@ -2106,44 +2105,44 @@ TEXT ·addPixelsAVX512(SB), NOSPLIT, $0-80
 	SHRQ  $0x10, R9
 	KMOVW R9, K2
 	SHRQ  $0x10, R9
-	SUBQ  $0x20, BX
-	SHLQ  $0x02, BX
+	SUBQ  $0x20, AX
+	SHLQ  $0x02, AX
 
-pixel71:
+pixel70:
 	XORQ R9, R9
-	CMPQ R9, BX
-	JGT  tail73
+	CMPQ R9, AX
+	JGT  tail72
 
-vector72:
-	VMOVUPS (CX)(R9*1), Z0
-	VMOVUPS 64(CX)(R9*1), Z1
-	VMOVUPS (AX)(R9*1), Z2
-	VMOVUPS 64(AX)(R9*1), Z3
+vector71:
+	VMOVUPS (DX)(R9*1), Z0
+	VMOVUPS 64(DX)(R9*1), Z1
+	VMOVUPS (CX)(R9*1), Z2
+	VMOVUPS 64(CX)(R9*1), Z3
 	VADDPS  Z0, Z2, Z0
 	VADDPS  Z1, Z3, Z1
-	VMOVUPS Z0, (AX)(R9*1)
-	VMOVUPS Z1, 64(AX)(R9*1)
+	VMOVUPS Z0, (CX)(R9*1)
+	VMOVUPS Z1, 64(CX)(R9*1)
 	ADDQ    $0x80, R9
-	CMPQ    R9, BX
-	JLE     vector72
+	CMPQ    R9, AX
+	JLE     vector71
 
-tail73:
+tail72:
 	TESTQ     R8, R8
-	JEQ       next74
-	VMOVUPS.Z (CX)(R9*1), K1, Z0
-	VMOVUPS.Z 64(CX)(R9*1), K2, Z1
-	VMOVUPS.Z (AX)(R9*1), K1, Z2
-	VMOVUPS.Z 64(AX)(R9*1), K2, Z3
+	JEQ       next73
+	VMOVUPS.Z (DX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R9*1), K2, Z1
+	VMOVUPS.Z (CX)(R9*1), K1, Z2
+	VMOVUPS.Z 64(CX)(R9*1), K2, Z3
 	VADDPS    Z0, Z2, Z0
 	VADDPS    Z1, Z3, Z1
-	VMOVUPS   Z0, K1, (AX)(R9*1)
-	VMOVUPS   Z1, K2, 64(AX)(R9*1)
+	VMOVUPS   Z0, K1, (CX)(R9*1)
+	VMOVUPS   Z1, K2, 64(CX)(R9*1)
 
-next74:
-	ADDQ SI, AX
-	ADDQ DI, CX
-	DECQ DX
-	JNE  pixel71
+next73:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNE  pixel70
 	VZEROUPPER
 	RET
 
@@ -2166,14 +2165,14 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, BX
 	XORQ  DI, DI
 	TESTQ DX, DX
-	JEQ   done79
+	JEQ   done78
 
-pixel75:
+pixel74:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail77
+	JGT  tail76
 
-vector76:
+vector75:
 	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS 64(AX)(DI*1), Z1
 	VMOVUPS (CX)(R8*1), Z2
@@ -2185,11 +2184,11 @@ vector76:
 	ADDQ    $0x80, DI
 	ADDQ    $0x80, R8
 	CMPQ    R8, BX
-	JLE     vector76
+	JLE     vector75
 
-tail77:
+tail76:
 	TESTQ     SI, SI
-	JEQ       next78
+	JEQ       next77
 	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(AX)(DI*1), K2, Z1
 	VMOVUPS.Z (CX)(R8*1), K1, Z2
@@ -2200,11 +2199,11 @@ tail77:
 	VMOVUPS   Z1, K2, 64(AX)(DI*1)
 	LEAQ      (DI)(SI*4), DI
 
-next78:
+next77:
 	DECQ DX
-	JNE  pixel75
+	JNE  pixel74
 
-done79:
+done78:
 	VZEROUPPER
 	RET
 
@@ -2217,27 +2216,27 @@ TEXT ·channelSumsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done84
+	JEQ   done83
 
-block80:
+block79:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector81:
+vector80:
 	MOVQ   DX, R8
 	SUBQ   DI, R8
 	CMPQ   R8, $0x40
-	JLT    tail82
+	JLT    tail81
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last86
+	JLT    last85
 
-pair85:
+pair84:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Z2
 	VMOVUPS (AX)(R9*1), Z3
@@ -2245,26 +2244,26 @@ pair85:
 	VADDPS  Z3, Z1, Z1
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair85
+	JGE     pair84
 
-last86:
+last85:
 	CMPQ    R10, $-1
-	JNE     flush87
+	JNE     flush86
 	VMOVUPS (AX)(R8*1), Z2
 	VADDPS  Z2, Z0, Z0
 
-flush87:
+flush86:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Z2
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z0, Z2, Z0
 	VMOVUPS Z0, (R8)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     vector81
+	JMP     vector80
 
-tail82:
+tail81:
 	SHRQ   $0x02, R8
-	JEQ    end83
+	JEQ    end82
 	MOVQ   $-1, R9
 	BZHIQ  R8, R9, R9
 	KMOVW  R9, K1
@@ -2274,9 +2273,9 @@ tail82:
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last89
+	JLT    last88
 
-pair88:
+pair87:
 	LEAQ      (R8)(DX*1), R9
 	VMOVUPS.Z (AX)(R8*1), K1, Z2
 	VMOVUPS.Z (AX)(R9*1), K1, Z3
@@ -2284,29 +2283,29 @@ pair88:
 	VADDPS    Z3, Z1, Z1
 	LEAQ      (R8)(DX*2), R8
 	SUBQ      $0x02, R10
-	JGE       pair88
+	JGE       pair87
 
-last89:
+last88:
 	CMPQ      R10, $-1
-	JNE       flush90
+	JNE       flush89
 	VMOVUPS.Z (AX)(R8*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 
-flush90:
+flush89:
 	MOVQ      sum_base+0(FP), R8
 	VMOVUPS.Z (R8)(DI*1), K1, Z2
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z0, Z2, Z0
 	VMOVUPS   Z0, K1, (R8)(DI*1)
 
-end83:
+end82:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block80
+	JNE   block79
 
-done84:
+done83:
 	VZEROUPPER
 	RET
 
@@ -2319,19 +2318,19 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-80
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done95
+	JEQ   done94
 
-block91:
+block90:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector92:
+vector91:
 	MOVQ    DX, R8
 	SUBQ    DI, R8
 	CMPQ    R8, $0x40
-	JLT     tail93
+	JLT     tail92
 	MOVQ    mean_base+48(FP), R8
 	VMOVUPS (R8)(DI*1), Z0
 	VXORPS  Z1, Z1, Z1
@@ -2339,9 +2338,9 @@ vector92:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last97
+	JLT     last96
 
-pair96:
+pair95:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Z3
 	VMOVUPS (AX)(R9*1), Z4
@@ -2353,28 +2352,28 @@ pair96:
 	VADDPS  Z4, Z2, Z2
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair96
+	JGE     pair95
 
-last97:
+last96:
 	CMPQ    R10, $-1
-	JNE     flush98
+	JNE     flush97
 	VMOVUPS (AX)(R8*1), Z3
 	VSUBPS  Z0, Z3, Z0
 	VMULPS  Z0, Z0, Z0
 	VADDPS  Z0, Z1, Z1
 
-flush98:
+flush97:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Z0
 	VADDPS  Z2, Z1, Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (R8)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     vector92
+	JMP     vector91
 
-tail93:
+tail92:
 	SHRQ      $0x02, R8
-	JEQ       end94
+	JEQ       end93
 	MOVQ      $-1, R9
 	BZHIQ     R8, R9, R9
 	KMOVW     R9, K1
@@ -2386,9 +2385,9 @@ tail93:
 	LEAQ      (BX)(DI*1), R8
 	MOVQ      SI, R10
 	SUBQ      $0x02, R10
-	JLT       last100
+	JLT       last99
 
-pair99:
+pair98:
 	LEAQ      (R8)(DX*1), R9
 	VMOVUPS.Z (AX)(R8*1), K1, Z3
 	VMOVUPS.Z (AX)(R9*1), K1, Z4
@@ -2400,31 +2399,31 @@ pair99:
 	VADDPS    Z4, Z2, Z2
 	LEAQ      (R8)(DX*2), R8
 	SUBQ      $0x02, R10
-	JGE       pair99
+	JGE       pair98
 
-last100:
+last99:
 	CMPQ      R10, $-1
-	JNE       flush101
+	JNE       flush100
 	VMOVUPS.Z (AX)(R8*1), K1, Z3
 	VSUBPS    Z0, Z3, Z0
 	VMULPS    Z0, Z0, Z0
 	VADDPS    Z0, Z1, Z1
 
-flush101:
+flush100:
 	MOVQ      sum_base+0(FP), R8
 	VMOVUPS.Z (R8)(DI*1), K1, Z0
 	VADDPS    Z2, Z1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (R8)(DI*1)
 
-end94:
+end93:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block91
+	JNE   block90
 
-done95:
+done94:
 	VZEROUPPER
 	RET
 
@@ -2437,9 +2436,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x20, BX
-	JLT  tail103
+	JLT  tail102
 
-loop102:
+loop101:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS 64(CX)(SI*1), Z1
 	VMOVUPS (DX)(SI*1), Z2
@@ -2450,11 +2449,11 @@ loop102:
 	VMOVUPS Z1, 64(AX)(SI*1)
 	ADDQ    $0x80, SI
 	SUBQ    $0x20, BX
-	JGE     loop102
+	JGE     loop101
 
-tail103:
+tail102:
 	ADDQ      $0x20, BX
-	JEQ       done104
+	JEQ       done103
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
@@ -2470,7 +2469,7 @@ tail103:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	VMOVUPS   Z1, K2, 64(AX)(SI*1)
 
-done104:
+done103:
 	VZEROUPPER
 	RET
 
@@ -2483,9 +2482,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail106
+	JLT          tail105
 
-loop105:
+loop104:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2498,11 +2497,11 @@ loop105:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop105
+	JGE     loop104
 
-tail106:
+tail105:
 	ADDQ      $0x20, DX
-	JEQ       done107
+	JEQ       done106
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2520,7 +2519,7 @@ tail106:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done107:
+done106:
 	VZEROUPPER
 	RET
 
@@ -2533,9 +2532,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail109
+	JLT          tail108
 
-loop108:
+loop107:
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS 64(CX)(BX*1), Z2
 	VMULPS  Z1, Z0, Z1
@@ -2544,11 +2543,11 @@ loop108:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop108
+	JGE     loop107
 
-tail109:
+tail108:
 	ADDQ      $0x20, DX
-	JEQ       done110
+	JEQ       done109
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2562,7 +2561,7 @@ tail109:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done110:
+done109:
 	VZEROUPPER
 	RET
 
@@ -2575,9 +2574,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail112
+	JLT          tail111
 
-loop111:
+loop110:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2592,11 +2591,11 @@ loop111:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop111
+	JGE     loop110
 
-tail112:
+tail111:
 	ADDQ      $0x20, DX
-	JEQ       done113
+	JEQ       done112
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2616,7 +2615,7 @@ tail112:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done113:
+done112:
 	VZEROUPPER
 	RET
 
@@ -2629,9 +2628,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail115
+	JLT    tail114
 
-loop114:
+loop113:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2646,11 +2645,11 @@ loop114:
 	VADDPD        Z5, Z1, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop114
+	JGE           loop113
 
-tail115:
+tail114:
 	ADDQ          $0x20, CX
-	JEQ           done116
+	JEQ           done115
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2670,7 +2669,7 @@ tail115:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done116:
+done115:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2692,9 +2691,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail118
+	JLT    tail117
 
-loop117:
+loop116:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2717,11 +2716,11 @@ loop117:
 	VFMADD231PD   Z5, Z9, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop117
+	JGE           loop116
 
-tail118:
+tail117:
 	ADDQ          $0x20, DX
-	JEQ           done119
+	JEQ           done118
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2749,7 +2748,7 @@ tail118:
 	VFMADD231PD   Z3, Z7, Z0
 	VFMADD231PD   Z5, Z9, Z1
 
-done119:
+done118:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2770,9 +2769,9 @@ TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail121
+	JLT    tail120
 
-loop120:
+loop119:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2787,11 +2786,11 @@ loop120:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop120
+	JGE           loop119
 
-tail121:
+tail120:
 	ADDQ          $0x20, CX
-	JEQ           done122
+	JEQ           done121
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2811,7 +2810,7 @@ tail121:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done122:
+done121:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2833,9 +2832,9 @@ TEXT ·squaredDistanceAVX512(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail124
+	JLT    tail123
 
-loop123:
+loop122:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VMOVUPS       (CX)(BX*1), Z4
@@ -2854,11 +2853,11 @@ loop123:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop123
+	JGE           loop122
 
-tail124:
+tail123:
 	ADDQ          $0x20, DX
-	JEQ           done125
+	JEQ           done124
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2882,7 +2881,7 @@ tail124:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done125:
+done124:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2905,9 +2904,9 @@ TEXT ·squaredErrorAVX512(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x20, BX
-	JLT    tail127
+	JLT    tail126
 
-loop126:
+loop125:
 	VMOVUPS       (CX)(SI*1), Z2
 	VMOVUPS       64(CX)(SI*1), Z3
 	VMOVUPS       (DX)(SI*1), Z4
@@ -2928,11 +2927,11 @@ loop126:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, SI
 	SUBQ          $0x20, BX
-	JGE           loop126
+	JGE           loop125
 
-tail127:
+tail126:
 	ADDQ          $0x20, BX
-	JEQ           done128
+	JEQ           done127
 	MOVQ          $-1, DI
 	BZHIQ         BX, DI, DI
 	KMOVW         DI, K1
@@ -2958,7 +2957,7 @@ tail127:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done128:
+done127:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2979,9 +2978,9 @@ TEXT ·allFiniteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail130
+	JLT    tail129
 
-loop129:
+loop128:
 	VMOVUPS (AX)(DX*1), Z2
 	VMOVUPS 64(AX)(DX*1), Z3
 	VSUBPS  Z2, Z2, Z2
@@ -2990,11 +2989,11 @@ loop129:
 	VORPS   Z3, Z1, Z1
 	ADDQ    $0x80, DX
 	SUBQ    $0x20, CX
-	JGE     loop129
+	JGE     loop128
 
-tail130:
+tail129:
 	ADDQ      $0x20, CX
-	JEQ       done131
+	JEQ       done130
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -3008,7 +3007,7 @@ tail130:
 	VORPS     Z2, Z0, Z0
 	VORPS     Z3, Z1, Z1
 
-done131:
+done130:
 	VORPS  Z1, Z0, Z0
 	VCMPPS $0x03, Z0, Z0, K1
 	KMOVW  K1, AX
@@ -3038,9 +3037,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x20, SI
-	JLT          tail133
+	JLT          tail132
 
-loop132:
+loop131:
 	VMOVUPS (CX)(DI*1), Z9
 	VMOVUPS 64(CX)(DI*1), Z10
 	VMULPS  Z9, Z8, Z9
@@ -3087,11 +3086,11 @@ loop132:
 	VMOVUPS Z10, 64(AX)(DI*1)
 	ADDQ    $0x80, DI
 	SUBQ    $0x20, SI
-	JGE     loop132
+	JGE     loop131
 
-tail133:
+tail132:
 	ADDQ      $0x20, SI
-	JEQ       done134
+	JEQ       done133
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3143,7 +3142,7 @@ tail133:
 	VMOVUPS   Z1, K1, (AX)(DI*1)
 	VMOVUPS   Z0, K2, 64(AX)(DI*1)
 
-done134:
+done133:
 	VZEROUPPER
 	RET
 
@@ -3157,9 +3156,9 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail136
+	JLT          tail135
 
-loop135:
+loop134:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y0, Y4
@@ -3222,11 +3221,11 @@ loop135:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop135
+	JGE         loop134
 
-tail136:
+tail135:
 	ADDQ        $0x10, DX
-	JEQ         done137
+	JEQ         done136
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3293,7 +3292,7 @@ tail136:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done137:
+done136:
 	VZEROUPPER
 	RET
 
@@ -3341,9 +3340,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail139
+	JLT          tail138
 
-loop138:
+loop137:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y1, Y2
@@ -3400,11 +3399,11 @@ loop138:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop138
+	JGE         loop137
 
-tail139:
+tail138:
 	ADDQ        $0x10, DX
-	JEQ         done140
+	JEQ         done139
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3465,7 +3464,7 @@ tail139:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done140:
+done139:
 	VZEROUPPER
 	RET
 
@@ -3481,9 +3480,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail142
+	JLT          tail141
 
-loop141:
+loop140:
 	VMOVUPS     (CX)(SI*1), Y3
 	VMOVUPS     32(CX)(SI*1), Y4
 	VMAXPS      Y3, Y1, Y3
@@ -3556,11 +3555,11 @@ loop141:
 	VMOVUPS     Y3, 32(AX)(SI*1)
 	ADDQ        $0x40, SI
 	SUBQ        $0x10, BX
-	JGE         loop141
+	JGE         loop140
 
-tail142:
+tail141:
 	ADDQ        $0x10, BX
-	JEQ         done143
+	JEQ         done142
 	LEAQ        vec_lanes<>+64(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -3637,7 +3636,7 @@ tail142:
 	VMASKMOVPS  Y0, Y3, (AX)(SI*1)
 	VMASKMOVPS  Y1, Y4, 32(AX)(SI*1)
 
-done143:
+done142:
 	VZEROUPPER
 	RET
 
@@ -3653,9 +3652,9 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail145
+	JLT          tail144
 
-loop144:
+loop143:
 	VMOVUPS (AX)(DX*1), Y4
 	VMOVUPS 32(AX)(DX*1), Y5
 	VMULPS  Y4, Y0, Y4
@@ -3664,11 +3663,11 @@ loop144:
 	VMAXPS  Y5, Y3, Y3
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop144
+	JGE     loop143
 
-tail145:
+tail144:
 	ADDQ       $0x10, CX
-	JEQ        done146
+	JEQ        done145
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3683,7 +3682,7 @@ tail145:
 	VMAXPS     Y4, Y2, Y2
 	VMAXPS     Y1, Y3, Y3
 
-done146:
+done145:
 	VMAXPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -3701,9 +3700,9 @@ done146:
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail148
+	JLT          tail147
 
-loop147:
+loop146:
 	VMOVUPS     (CX)(BX*1), Y6
 	VMOVUPS     32(CX)(BX*1), Y7
 	VMULPS      Y6, Y0, Y6
@@ -3772,11 +3771,11 @@ loop147:
 	VADDPS      Y7, Y3, Y3
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop147
+	JGE         loop146
 
-tail148:
+tail147:
 	ADDQ        $0x10, DX
-	JEQ         done149
+	JEQ         done148
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3851,7 +3850,7 @@ tail148:
 	VADDPS      Y1, Y2, Y2
 	VADDPS      Y0, Y3, Y3
 
-done149:
+done148:
 	VBROADCASTSS vec_3f800000<>+0(SB), Y0
 	VADDPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -3867,9 +3866,9 @@ done149:
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail151
+	JLT          tail150
 
-loop150:
+loop149:
 	VMOVUPS (AX)(DX*1), Y1
 	VMOVUPS 32(AX)(DX*1), Y3
 	VMULPS  Y1, Y2, Y1
@@ -3878,11 +3877,11 @@ loop150:
 	VMOVUPS Y3, 32(AX)(DX*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop150
+	JGE     loop149
 
-tail151:
+tail150:
 	ADDQ       $0x10, CX
-	JEQ        done152
+	JEQ        done151
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3895,7 +3894,7 @@ tail151:
 	VMASKMOVPS Y2, Y1, (AX)(DX*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(DX*1)
 
-done152:
+done151:
 	VZEROUPPER
 	RET
 
@@ -3910,9 +3909,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-76
 	MOVQ         y_len+32(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail154
+	JLT          tail153
 
-loop153:
+loop152:
 	VMOVUPS (AX)(BX*1), Y3
 	VMOVUPS 32(AX)(BX*1), Y4
 	VMOVUPS (CX)(BX*1), Y5
@@ -3923,11 +3922,11 @@ loop153:
 	VADDPS  Y4, Y2, Y2
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop153
+	JGE     loop152
 
-tail154:
+tail153:
 	ADDQ       $0x10, DX
-	JEQ        done155
+	JEQ        done154
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -3942,7 +3941,7 @@ tail154:
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y4, Y2, Y2
 
-done155:
+done154:
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3957,9 +3956,9 @@ done155:
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail157
+	JLT          tail156
 
-loop156:
+loop155:
 	VMOVUPS (DX)(SI*1), Y2
 	VMOVUPS 32(DX)(SI*1), Y3
 	VSUBPS  Y1, Y2, Y2
@@ -3974,11 +3973,11 @@ loop156:
 	VMOVUPS Y3, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop156
+	JGE     loop155
 
-tail157:
+tail156:
 	ADDQ       $0x10, BX
-	JEQ        done158
+	JEQ        done157
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -3997,7 +3996,7 @@ tail157:
 	VMASKMOVPS Y4, Y2, (AX)(SI*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(SI*1)
 
-done158:
+done157:
 	VZEROUPPER
 	RET
 
@@ -4022,14 +4021,14 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-104
 	SHLQ    $0x02, DI
 	XORQ    R9, R9
 	TESTQ   SI, SI
-	JEQ     done163
+	JEQ     done162
 
-pixel159:
+pixel158:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail161
+	JGT  tail160
 
-vector160:
+vector159:
 	VMOVUPS (CX)(R9*1), Y2
 	VMOVUPS 32(CX)(R9*1), Y3
 	VMOVUPS (DX)(R10*1), Y4
@@ -4045,11 +4044,11 @@ vector160:
 	ADDQ    $0x40, R9
 	ADDQ    $0x40, R10
 	CMPQ    R10, DI
-	JLE     vector160
+	JLE     vector159
 
-tail161:
+tail160:
 	TESTQ      R8, R8
-	JEQ        next162
+	JEQ        next161
 	VMASKMOVPS (CX)(R9*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
 	VMASKMOVPS (DX)(R10*1), Y0, Y4
@@ -4064,53 +4063,54 @@ tail161:
 	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
 	LEAQ       (R9)(R8*4), R9
 
-next162:
+next161:
 	DECQ SI
-	JNE  pixel159
+	JNE  pixel158
 
-done163:
+done162:
 	VZEROUPPER
 	RET
 
-// func normSiLUAVX2(y []float32, x []float32, scale []float32, shift []float32, pixels int)
+// func normSiLUAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-104
+TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS vec_42ae0000<>+0(SB), Y0
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Y1
-	MOVQ         y_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         scale_base+48(FP), DX
-	MOVQ         shift_base+72(FP), BX
-	MOVQ         pixels+96(FP), SI
-	MOVQ         scale_len+56(FP), DI
-	MOVQ         DI, R8
-	ANDQ         $0x0f, R8
-	LEAQ         vec_lanes<>+64(SB), R9
-	MOVQ         R8, R10
-	SHLQ         $0x02, R10
-	SUBQ         R10, R9
-	VMOVUPS      (R9), Y2
-	VMOVUPS      32(R9), Y3
-	SUBQ         $0x10, DI
-	SHLQ         $0x02, DI
-	XORQ         R9, R9
-	TESTQ        SI, SI
-	JEQ          done168
+	MOVQ         scale_len+80(FP), AX
+	MOVQ         y_base+0(FP), CX
+	MOVQ         x_base+32(FP), DX
+	MOVQ         scale_base+72(FP), BX
+	MOVQ         shift_base+96(FP), SI
+	MOVQ         pixels+64(FP), DI
+	MOVQ         yPix+24(FP), R8
+	MOVQ         xPix+56(FP), R9
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	MOVQ         AX, R10
+	ANDQ         $0x0f, R10
+	LEAQ         vec_lanes<>+64(SB), R11
+	MOVQ         R10, R12
+	SHLQ         $0x02, R12
+	SUBQ         R12, R11
+	VMOVUPS      (R11), Y2
+	VMOVUPS      32(R11), Y3
+	SUBQ         $0x10, AX
+	SHLQ         $0x02, AX
 
-pixel164:
-	XORQ R10, R10
-	CMPQ R10, DI
-	JGT  tail166
+pixel163:
+	XORQ R11, R11
+	CMPQ R11, AX
+	JGT  tail165
 
-vector165:
-	VMOVUPS     (CX)(R9*1), Y4
-	VMOVUPS     32(CX)(R9*1), Y5
-	VMOVUPS     (DX)(R10*1), Y6
-	VMOVUPS     32(DX)(R10*1), Y7
+vector164:
+	VMOVUPS     (DX)(R11*1), Y4
+	VMOVUPS     32(DX)(R11*1), Y5
+	VMOVUPS     (BX)(R11*1), Y6
+	VMOVUPS     32(BX)(R11*1), Y7
 	VMULPS      Y6, Y4, Y4
 	VMULPS      Y7, Y5, Y5
-	VMOVUPS     (BX)(R10*1), Y6
-	VMOVUPS     32(BX)(R10*1), Y7
+	VMOVUPS     (SI)(R11*1), Y6
+	VMOVUPS     32(SI)(R11*1), Y7
 	VADDPS      Y6, Y4, Y4
 	VADDPS      Y7, Y5, Y5
 	VMAXPS      Y4, Y1, Y4
@@ -4163,24 +4163,23 @@ vector165:
 	VADDPS      vec_3f800000<>+0(SB), Y7, Y7
 	VDIVPS      Y6, Y4, Y4
 	VDIVPS      Y7, Y5, Y5
-	VMOVUPS     Y4, (AX)(R9*1)
-	VMOVUPS     Y5, 32(AX)(R9*1)
-	ADDQ        $0x40, R9
-	ADDQ        $0x40, R10
-	CMPQ        R10, DI
-	JLE         vector165
+	VMOVUPS     Y4, (CX)(R11*1)
+	VMOVUPS     Y5, 32(CX)(R11*1)
+	ADDQ        $0x40, R11
+	CMPQ        R11, AX
+	JLE         vector164
 
-tail166:
-	TESTQ       R8, R8
-	JEQ         next167
-	VMASKMOVPS  (CX)(R9*1), Y2, Y4
-	VMASKMOVPS  32(CX)(R9*1), Y3, Y5
-	VMASKMOVPS  (DX)(R10*1), Y2, Y6
-	VMASKMOVPS  32(DX)(R10*1), Y3, Y7
+tail165:
+	TESTQ       R10, R10
+	JEQ         next166
+	VMASKMOVPS  (DX)(R11*1), Y2, Y4
+	VMASKMOVPS  32(DX)(R11*1), Y3, Y5
+	VMASKMOVPS  (BX)(R11*1), Y2, Y6
+	VMASKMOVPS  32(BX)(R11*1), Y3, Y7
 	VMULPS      Y6, Y4, Y4
 	VMULPS      Y7, Y5, Y5
-	VMASKMOVPS  (BX)(R10*1), Y2, Y6
-	VMASKMOVPS  32(BX)(R10*1), Y3, Y7
+	VMASKMOVPS  (SI)(R11*1), Y2, Y6
+	VMASKMOVPS  32(SI)(R11*1), Y3, Y7
 	VADDPS      Y6, Y4, Y4
 	VADDPS      Y7, Y5, Y5
 	VMAXPS      Y4, Y1, Y4
@@ -4233,15 +4232,14 @@ tail166:
 	VADDPS      vec_3f800000<>+0(SB), Y7, Y7
 	VDIVPS      Y6, Y4, Y4
 	VDIVPS      Y7, Y5, Y5
-	VMASKMOVPS  Y4, Y2, (AX)(R9*1)
-	VMASKMOVPS  Y5, Y3, 32(AX)(R9*1)
-	LEAQ        (R9)(R8*4), R9
+	VMASKMOVPS  Y4, Y2, (CX)(R11*1)
+	VMASKMOVPS  Y5, Y3, 32(CX)(R11*1)
 
-next167:
-	DECQ SI
-	JNE  pixel164
-
-done168:
+next166:
+	ADDQ R8, CX
+	ADDQ R9, DX
+	DECQ DI
+	JNE  pixel163
 	VZEROUPPER
 	RET
 
@@ -4259,19 +4257,19 @@ TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-176
 	SHLQ         $0x02, SI
 	XORQ         DI, DI
 	TESTQ        BX, BX
-	JEQ          done173
+	JEQ          done171
 
-block169:
+block167:
 	MOVQ    $0x00000040, R8
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	XORQ    R9, R9
 
-vector170:
+vector168:
 	MOVQ    SI, R10
 	SUBQ    R9, R10
 	CMPQ    R10, $0x20
-	JLT     tail171
+	JLT     tail169
 	MOVQ    scale_base+72(FP), R10
 	VMOVUPS (R10)(R9*1), Y3
 	MOVQ    shift_base+96(FP), R10
@@ -4283,9 +4281,9 @@ vector170:
 	LEAQ    (DI)(R9*1), R10
 	MOVQ    R8, R12
 	SUBQ    $0x02, R12
-	JLT     last175
+	JLT     last173
 
-pair174:
+pair172:
 	LEAQ        (R10)(SI*1), R11
 	VMOVUPS     (CX)(R10*1), Y9
 	VMULPS      Y3, Y9, Y10
@@ -4365,11 +4363,11 @@ pair174:
 	VADDPS      Y9, Y8, Y8
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair174
+	JGE         pair172
 
-last175:
+last173:
 	CMPQ        R12, $-1
-	JNE         flush176
+	JNE         flush174
 	VMOVUPS     (CX)(R10*1), Y9
 	VMULPS      Y3, Y9, Y3
 	VADDPS      Y4, Y3, Y3
@@ -4409,7 +4407,7 @@ last175:
 	VMULPS      Y9, Y3, Y3
 	VADDPS      Y3, Y7, Y7
 
-flush176:
+flush174:
 	MOVQ    sum_base+120(FP), R10
 	VMOVUPS (R10)(R9*1), Y3
 	VADDPS  Y6, Y5, Y4
@@ -4421,11 +4419,11 @@ flush176:
 	VADDPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R10)(R9*1)
 	ADDQ    $0x20, R9
-	JMP     vector170
+	JMP     vector168
 
-tail171:
+tail169:
 	SHRQ       $0x02, R10
-	JEQ        end172
+	JEQ        end170
 	LEAQ       vec_lanes<>+64(SB), R11
 	SHLQ       $0x02, R10
 	SUBQ       R10, R11
@@ -4441,9 +4439,9 @@ tail171:
 	LEAQ       (DI)(R9*1), R10
 	MOVQ       R8, R12
 	SUBQ       $0x02, R12
-	JLT        last178
+	JLT        last176
 
-pair177:
+pair175:
 	LEAQ        (R10)(SI*1), R11
 	VMASKMOVPS  (CX)(R10*1), Y3, Y10
 	VMULPS      Y4, Y10, Y11
@@ -4523,11 +4521,11 @@ pair177:
 	VADDPS      Y10, Y9, Y9
 	LEAQ        (R10)(SI*2), R10
 	SUBQ        $0x02, R12
-	JGE         pair177
+	JGE         pair175
 
-last178:
+last176:
 	CMPQ        R12, $-1
-	JNE         flush179
+	JNE         flush177
 	VMASKMOVPS  (CX)(R10*1), Y3, Y10
 	VMULPS      Y4, Y10, Y4
 	VADDPS      Y5, Y4, Y4
@@ -4567,7 +4565,7 @@ last178:
 	VMULPS      Y10, Y4, Y4
 	VADDPS      Y4, Y8, Y8
 
-flush179:
+flush177:
 	MOVQ       sum_base+120(FP), R10
 	VMASKMOVPS (R10)(R9*1), Y3, Y4
 	VADDPS     Y7, Y6, Y5
@@ -4579,14 +4577,14 @@ flush179:
 	VADDPS     Y5, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R10)(R9*1)
 
-end172:
+end170:
 	SUBQ  R8, BX
 	IMULQ SI, R8
 	ADDQ  R8, DI
 	TESTQ BX, BX
-	JNE   block169
+	JNE   block167
 
-done173:
+done171:
 	VZEROUPPER
 	RET
 
@@ -4600,19 +4598,19 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-104
 	SHLQ  $0x02, BX
 	XORQ  SI, SI
 	TESTQ DX, DX
-	JEQ   done184
+	JEQ   done182
 
-block180:
+block178:
 	MOVQ    $0x00000040, DI
 	CMPQ    DX, DI
 	CMOVQLT DX, DI
 	XORQ    R8, R8
 
-vector181:
+vector179:
 	MOVQ   BX, R9
 	SUBQ   R8, R9
 	CMPQ   R9, $0x20
-	JLT    tail182
+	JLT    tail180
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4620,9 +4618,9 @@ vector181:
 	LEAQ   (SI)(R8*1), R9
 	MOVQ   DI, R11
 	SUBQ   $0x02, R11
-	JLT    last186
+	JLT    last184
 
-pair185:
+pair183:
 	LEAQ    (R9)(BX*1), R10
 	VMOVUPS (CX)(R9*1), Y4
 	VMOVUPS (CX)(R10*1), Y5
@@ -4636,18 +4634,18 @@ pair185:
 	VADDPS  Y5, Y3, Y3
 	LEAQ    (R9)(BX*2), R9
 	SUBQ    $0x02, R11
-	JGE     pair185
+	JGE     pair183
 
-last186:
+last184:
 	CMPQ    R11, $-1
-	JNE     flush187
+	JNE     flush185
 	VMOVUPS (CX)(R9*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS (AX)(R9*1), Y5
 	VMULPS  Y5, Y4, Y4
 	VADDPS  Y4, Y2, Y2
 
-flush187:
+flush185:
 	MOVQ    sum_base+0(FP), R9
 	VMOVUPS (R9)(R8*1), Y4
 	VADDPS  Y1, Y0, Y0
@@ -4659,11 +4657,11 @@ flush187:
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (R9)(R8*1)
 	ADDQ    $0x20, R8
-	JMP     vector181
+	JMP     vector179
 
-tail182:
+tail180:
 	SHRQ    $0x02, R9
-	JEQ     end183
+	JEQ     end181
 	LEAQ    vec_lanes<>+64(SB), R10
 	SHLQ    $0x02, R9
 	SUBQ    R9, R10
@@ -4675,9 +4673,9 @@ tail182:
 	LEAQ    (SI)(R8*1), R9
 	MOVQ    DI, R11
 	SUBQ    $0x02, R11
-	JLT     last189
+	JLT     last187
 
-pair188:
+pair186:
 	LEAQ       (R9)(BX*1), R10
 	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VMASKMOVPS (CX)(R10*1), Y0, Y6
@@ -4691,18 +4689,18 @@ pair188:
 	VADDPS     Y6, Y4, Y4
 	LEAQ       (R9)(BX*2), R9
 	SUBQ       $0x02, R11
-	JGE        pair188
+	JGE        pair186
 
-last189:
+last187:
 	CMPQ       R11, $-1
-	JNE        flush190
+	JNE        flush188
 	VMASKMOVPS (CX)(R9*1), Y0, Y5
 	VADDPS     Y5, Y1, Y1
 	VMASKMOVPS (AX)(R9*1), Y0, Y6
 	VMULPS     Y6, Y5, Y5
 	VADDPS     Y5, Y3, Y3
 
-flush190:
+flush188:
 	MOVQ       sum_base+0(FP), R9
 	VMASKMOVPS (R9)(R8*1), Y0, Y5
 	VADDPS     Y2, Y1, Y1
@@ -4714,14 +4712,14 @@ flush190:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R9)(R8*1)
 
-end183:
+end181:
 	SUBQ  DI, DX
 	IMULQ BX, DI
 	ADDQ  DI, SI
 	TESTQ DX, DX
-	JNE   block180
+	JNE   block178
 
-done184:
+done182:
 	VZEROUPPER
 	RET
 
@@ -4748,14 +4746,14 @@ TEXT ·affine3AVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done195
+	JEQ     done193
 
-pixel191:
+pixel189:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail193
+	JGT  tail191
 
-vector192:
+vector190:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4779,11 +4777,11 @@ vector192:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector192
+	JLE     vector190
 
-tail193:
+tail191:
 	TESTQ      R10, R10
-	JEQ        next194
+	JEQ        next192
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4806,11 +4804,11 @@ tail193:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next194:
+next192:
 	DECQ R8
-	JNE  pixel191
+	JNE  pixel189
 
-done195:
+done193:
 	VZEROUPPER
 	RET
 
@@ -4837,14 +4835,14 @@ TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done200
+	JEQ     done198
 
-pixel196:
+pixel194:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail198
+	JGT  tail196
 
-vector197:
+vector195:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4872,11 +4870,11 @@ vector197:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector197
+	JLE     vector195
 
-tail198:
+tail196:
 	TESTQ      R10, R10
-	JEQ        next199
+	JEQ        next197
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4903,26 +4901,26 @@ tail198:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next199:
+next197:
 	DECQ R8
-	JNE  pixel196
+	JNE  pixel194
 
-done200:
+done198:
 	VZEROUPPER
 	RET
 
 // func copyPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
 // Requires: AVX
 TEXT ·copyPixelsAVX2(SB), NOSPLIT, $0-80
-	MOVQ    y_base+0(FP), AX
-	MOVQ    x_base+32(FP), CX
-	MOVQ    pixels+64(FP), DX
-	MOVQ    c+72(FP), BX
+	MOVQ    c+72(FP), AX
+	MOVQ    y_base+0(FP), CX
+	MOVQ    x_base+32(FP), DX
+	MOVQ    pixels+64(FP), BX
 	MOVQ    yPix+24(FP), SI
 	MOVQ    xPix+56(FP), DI
 	SHLQ    $0x02, SI
 	SHLQ    $0x02, DI
-	MOVQ    BX, R8
+	MOVQ    AX, R8
 	ANDQ    $0x0f, R8
 	LEAQ    vec_lanes<>+64(SB), R9
 	MOVQ    R8, R10
@@ -4930,51 +4928,51 @@ TEXT ·copyPixelsAVX2(SB), NOSPLIT, $0-80
 	SUBQ    R10, R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
-	SUBQ    $0x10, BX
-	SHLQ    $0x02, BX
+	SUBQ    $0x10, AX
+	SHLQ    $0x02, AX
 
-pixel201:
+pixel199:
 	XORQ R9, R9
-	CMPQ R9, BX
-	JGT  tail203
+	CMPQ R9, AX
+	JGT  tail201
 
-vector202:
-	VMOVUPS (CX)(R9*1), Y2
-	VMOVUPS 32(CX)(R9*1), Y3
-	VMOVUPS Y2, (AX)(R9*1)
-	VMOVUPS Y3, 32(AX)(R9*1)
+vector200:
+	VMOVUPS (DX)(R9*1), Y2
+	VMOVUPS 32(DX)(R9*1), Y3
+	VMOVUPS Y2, (CX)(R9*1)
+	VMOVUPS Y3, 32(CX)(R9*1)
 	ADDQ    $0x40, R9
-	CMPQ    R9, BX
-	JLE     vector202
+	CMPQ    R9, AX
+	JLE     vector200
 
-tail203:
+tail201:
 	TESTQ      R8, R8
-	JEQ        next204
-	VMASKMOVPS (CX)(R9*1), Y0, Y2
-	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
-	VMASKMOVPS Y2, Y0, (AX)(R9*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
+	JEQ        next202
+	VMASKMOVPS (DX)(R9*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R9*1), Y1, Y3
+	VMASKMOVPS Y2, Y0, (CX)(R9*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R9*1)
 
-next204:
-	ADDQ SI, AX
-	ADDQ DI, CX
-	DECQ DX
-	JNE  pixel201
+next202:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNE  pixel199
 	VZEROUPPER
 	RET
 
 // func addPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
 // Requires: AVX
 TEXT ·addPixelsAVX2(SB), NOSPLIT, $0-80
-	MOVQ    y_base+0(FP), AX
-	MOVQ    x_base+32(FP), CX
-	MOVQ    pixels+64(FP), DX
-	MOVQ    c+72(FP), BX
+	MOVQ    c+72(FP), AX
+	MOVQ    y_base+0(FP), CX
+	MOVQ    x_base+32(FP), DX
+	MOVQ    pixels+64(FP), BX
 	MOVQ    yPix+24(FP), SI
 	MOVQ    xPix+56(FP), DI
 	SHLQ    $0x02, SI
 	SHLQ    $0x02, DI
-	MOVQ    BX, R8
+	MOVQ    AX, R8
 	ANDQ    $0x0f, R8
 	LEAQ    vec_lanes<>+64(SB), R9
 	MOVQ    R8, R10
@@ -4982,44 +4980,44 @@ TEXT ·addPixelsAVX2(SB), NOSPLIT, $0-80
 	SUBQ    R10, R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
-	SUBQ    $0x10, BX
-	SHLQ    $0x02, BX
+	SUBQ    $0x10, AX
+	SHLQ    $0x02, AX
 
-pixel205:
+pixel203:
 	XORQ R9, R9
-	CMPQ R9, BX
-	JGT  tail207
+	CMPQ R9, AX
+	JGT  tail205
 
-vector206:
-	VMOVUPS (CX)(R9*1), Y2
-	VMOVUPS 32(CX)(R9*1), Y3
-	VMOVUPS (AX)(R9*1), Y4
-	VMOVUPS 32(AX)(R9*1), Y5
+vector204:
+	VMOVUPS (DX)(R9*1), Y2
+	VMOVUPS 32(DX)(R9*1), Y3
+	VMOVUPS (CX)(R9*1), Y4
+	VMOVUPS 32(CX)(R9*1), Y5
 	VADDPS  Y2, Y4, Y2
 	VADDPS  Y3, Y5, Y3
-	VMOVUPS Y2, (AX)(R9*1)
-	VMOVUPS Y3, 32(AX)(R9*1)
+	VMOVUPS Y2, (CX)(R9*1)
+	VMOVUPS Y3, 32(CX)(R9*1)
 	ADDQ    $0x40, R9
-	CMPQ    R9, BX
-	JLE     vector206
+	CMPQ    R9, AX
+	JLE     vector204
 
-tail207:
+tail205:
 	TESTQ      R8, R8
-	JEQ        next208
-	VMASKMOVPS (CX)(R9*1), Y0, Y2
-	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
-	VMASKMOVPS (AX)(R9*1), Y0, Y4
-	VMASKMOVPS 32(AX)(R9*1), Y1, Y5
+	JEQ        next206
+	VMASKMOVPS (DX)(R9*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R9*1), Y1, Y3
+	VMASKMOVPS (CX)(R9*1), Y0, Y4
+	VMASKMOVPS 32(CX)(R9*1), Y1, Y5
 	VADDPS     Y2, Y4, Y2
 	VADDPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y0, (AX)(R9*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
+	VMASKMOVPS Y2, Y0, (CX)(R9*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R9*1)
 
-next208:
-	ADDQ SI, AX
-	ADDQ DI, CX
-	DECQ DX
-	JNE  pixel205
+next206:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNE  pixel203
 	VZEROUPPER
 	RET
 
@@ -5042,14 +5040,14 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-56
 	SHLQ    $0x02, BX
 	XORQ    DI, DI
 	TESTQ   DX, DX
-	JEQ     done213
+	JEQ     done211
 
-pixel209:
+pixel207:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail211
+	JGT  tail209
 
-vector210:
+vector208:
 	VMOVUPS (AX)(DI*1), Y2
 	VMOVUPS 32(AX)(DI*1), Y3
 	VMOVUPS (CX)(R8*1), Y4
@@ -5061,11 +5059,11 @@ vector210:
 	ADDQ    $0x40, DI
 	ADDQ    $0x40, R8
 	CMPQ    R8, BX
-	JLE     vector210
+	JLE     vector208
 
-tail211:
+tail209:
 	TESTQ      SI, SI
-	JEQ        next212
+	JEQ        next210
 	VMASKMOVPS (AX)(DI*1), Y0, Y2
 	VMASKMOVPS 32(AX)(DI*1), Y1, Y3
 	VMASKMOVPS (CX)(R8*1), Y0, Y4
@@ -5076,11 +5074,11 @@ tail211:
 	VMASKMOVPS Y3, Y1, 32(AX)(DI*1)
 	LEAQ       (DI)(SI*4), DI
 
-next212:
+next210:
 	DECQ DX
-	JNE  pixel209
+	JNE  pixel207
 
-done213:
+done211:
 	VZEROUPPER
 	RET
 
@@ -5093,27 +5091,27 @@ TEXT ·channelSumsAVX2(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done218
+	JEQ   done216
 
-block214:
+block212:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector215:
+vector213:
 	MOVQ   DX, R8
 	SUBQ   DI, R8
 	CMPQ   R8, $0x20
-	JLT    tail216
+	JLT    tail214
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	LEAQ   (BX)(DI*1), R8
 	MOVQ   SI, R10
 	SUBQ   $0x02, R10
-	JLT    last220
+	JLT    last218
 
-pair219:
+pair217:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Y2
 	VMOVUPS (AX)(R9*1), Y3
@@ -5121,26 +5119,26 @@ pair219:
 	VADDPS  Y3, Y1, Y1
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair219
+	JGE     pair217
 
-last220:
+last218:
 	CMPQ    R10, $-1
-	JNE     flush221
+	JNE     flush219
 	VMOVUPS (AX)(R8*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-flush221:
+flush219:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Y2
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y0, Y2, Y0
 	VMOVUPS Y0, (R8)(DI*1)
 	ADDQ    $0x20, DI
-	JMP     vector215
+	JMP     vector213
 
-tail216:
+tail214:
 	SHRQ    $0x02, R8
-	JEQ     end217
+	JEQ     end215
 	LEAQ    vec_lanes<>+64(SB), R9
 	SHLQ    $0x02, R8
 	SUBQ    R8, R9
@@ -5150,9 +5148,9 @@ tail216:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last223
+	JLT     last221
 
-pair222:
+pair220:
 	LEAQ       (R8)(DX*1), R9
 	VMASKMOVPS (AX)(R8*1), Y0, Y3
 	VMASKMOVPS (AX)(R9*1), Y0, Y4
@@ -5160,29 +5158,29 @@ pair222:
 	VADDPS     Y4, Y2, Y2
 	LEAQ       (R8)(DX*2), R8
 	SUBQ       $0x02, R10
-	JGE        pair222
+	JGE        pair220
 
-last223:
+last221:
 	CMPQ       R10, $-1
-	JNE        flush224
+	JNE        flush222
 	VMASKMOVPS (AX)(R8*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 
-flush224:
+flush222:
 	MOVQ       sum_base+0(FP), R8
 	VMASKMOVPS (R8)(DI*1), Y0, Y3
 	VADDPS     Y2, Y1, Y1
 	VADDPS     Y1, Y3, Y1
 	VMASKMOVPS Y1, Y0, (R8)(DI*1)
 
-end217:
+end215:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block214
+	JNE   block212
 
-done218:
+done216:
 	VZEROUPPER
 	RET
 
@@ -5195,19 +5193,19 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-80
 	SHLQ  $0x02, DX
 	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done229
+	JEQ   done227
 
-block225:
+block223:
 	MOVQ    $0x00000040, SI
 	CMPQ    CX, SI
 	CMOVQLT CX, SI
 	XORQ    DI, DI
 
-vector226:
+vector224:
 	MOVQ    DX, R8
 	SUBQ    DI, R8
 	CMPQ    R8, $0x20
-	JLT     tail227
+	JLT     tail225
 	MOVQ    mean_base+48(FP), R8
 	VMOVUPS (R8)(DI*1), Y0
 	VXORPS  Y1, Y1, Y1
@@ -5215,9 +5213,9 @@ vector226:
 	LEAQ    (BX)(DI*1), R8
 	MOVQ    SI, R10
 	SUBQ    $0x02, R10
-	JLT     last231
+	JLT     last229
 
-pair230:
+pair228:
 	LEAQ    (R8)(DX*1), R9
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (AX)(R9*1), Y4
@@ -5229,28 +5227,28 @@ pair230:
 	VADDPS  Y4, Y2, Y2
 	LEAQ    (R8)(DX*2), R8
 	SUBQ    $0x02, R10
-	JGE     pair230
+	JGE     pair228
 
-last231:
+last229:
 	CMPQ    R10, $-1
-	JNE     flush232
+	JNE     flush230
 	VMOVUPS (AX)(R8*1), Y3
 	VSUBPS  Y0, Y3, Y0
 	VMULPS  Y0, Y0, Y0
 	VADDPS  Y0, Y1, Y1
 
-flush232:
+flush230:
 	MOVQ    sum_base+0(FP), R8
 	VMOVUPS (R8)(DI*1), Y0
 	VADDPS  Y2, Y1, Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (R8)(DI*1)
 	ADDQ    $0x20, DI
-	JMP     vector226
+	JMP     vector224
 
-tail227:
+tail225:
 	SHRQ       $0x02, R8
-	JEQ        end228
+	JEQ        end226
 	LEAQ       vec_lanes<>+64(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
@@ -5262,9 +5260,9 @@ tail227:
 	LEAQ       (BX)(DI*1), R8
 	MOVQ       SI, R10
 	SUBQ       $0x02, R10
-	JLT        last234
+	JLT        last232
 
-pair233:
+pair231:
 	LEAQ       (R8)(DX*1), R9
 	VMASKMOVPS (AX)(R8*1), Y0, Y4
 	VMASKMOVPS (AX)(R9*1), Y0, Y5
@@ -5276,31 +5274,31 @@ pair233:
 	VADDPS     Y5, Y3, Y3
 	LEAQ       (R8)(DX*2), R8
 	SUBQ       $0x02, R10
-	JGE        pair233
+	JGE        pair231
 
-last234:
+last232:
 	CMPQ       R10, $-1
-	JNE        flush235
+	JNE        flush233
 	VMASKMOVPS (AX)(R8*1), Y0, Y4
 	VSUBPS     Y1, Y4, Y1
 	VMULPS     Y1, Y1, Y1
 	VADDPS     Y1, Y2, Y2
 
-flush235:
+flush233:
 	MOVQ       sum_base+0(FP), R8
 	VMASKMOVPS (R8)(DI*1), Y0, Y1
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (R8)(DI*1)
 
-end228:
+end226:
 	SUBQ  SI, CX
 	IMULQ DX, SI
 	ADDQ  SI, BX
 	TESTQ CX, CX
-	JNE   block225
+	JNE   block223
 
-done229:
+done227:
 	VZEROUPPER
 	RET
 
@@ -5313,9 +5311,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JLT  tail237
+	JLT  tail235
 
-loop236:
+loop234:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS 32(CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
@@ -5326,11 +5324,11 @@ loop236:
 	VMOVUPS Y1, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop236
+	JGE     loop234
 
-tail237:
+tail235:
 	ADDQ       $0x10, BX
-	JEQ        done238
+	JEQ        done236
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -5345,7 +5343,7 @@ tail237:
 	VMASKMOVPS Y2, Y0, (AX)(SI*1)
 	VMASKMOVPS Y3, Y1, 32(AX)(SI*1)
 
-done238:
+done236:
 	VZEROUPPER
 	RET
 
@@ -5358,9 +5356,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail240
+	JLT          tail238
 
-loop239:
+loop237:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5373,11 +5371,11 @@ loop239:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop239
+	JGE     loop237
 
-tail240:
+tail238:
 	ADDQ       $0x10, DX
-	JEQ        done241
+	JEQ        done239
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5394,7 +5392,7 @@ tail240:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done241:
+done239:
 	VZEROUPPER
 	RET
 
@@ -5407,9 +5405,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail243
+	JLT          tail241
 
-loop242:
+loop240:
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS 32(CX)(BX*1), Y2
 	VMULPS  Y1, Y0, Y1
@@ -5418,11 +5416,11 @@ loop242:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop242
+	JGE     loop240
 
-tail243:
+tail241:
 	ADDQ       $0x10, DX
-	JEQ        done244
+	JEQ        done242
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5435,7 +5433,7 @@ tail243:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done244:
+done242:
 	VZEROUPPER
 	RET
 
@@ -5448,9 +5446,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail246
+	JLT          tail244
 
-loop245:
+loop243:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5465,11 +5463,11 @@ loop245:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop245
+	JGE     loop243
 
-tail246:
+tail244:
 	ADDQ       $0x10, DX
-	JEQ        done247
+	JEQ        done245
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5488,7 +5486,7 @@ tail246:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done247:
+done245:
 	VZEROUPPER
 	RET
 
@@ -5503,9 +5501,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail249
+	JLT    tail247
 
-loop248:
+loop246:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5520,11 +5518,11 @@ loop248:
 	VADDPD       Y7, Y3, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop248
+	JGE          loop246
 
-tail249:
+tail247:
 	ADDQ         $0x10, CX
-	JEQ          done250
+	JEQ          done248
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5543,7 +5541,7 @@ tail249:
 	VADDPD       Y5, Y2, Y2
 	VADDPD       Y7, Y3, Y3
 
-done250:
+done248:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5567,9 +5565,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail252
+	JLT    tail250
 
-loop251:
+loop249:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5592,11 +5590,11 @@ loop251:
 	VFMADD231PD  Y7, Y11, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop251
+	JGE          loop249
 
-tail252:
+tail250:
 	ADDQ         $0x10, DX
-	JEQ          done253
+	JEQ          done251
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5623,7 +5621,7 @@ tail252:
 	VFMADD231PD  Y7, Y5, Y2
 	VFMADD231PD  Y9, Y11, Y3
 
-done253:
+done251:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5646,9 +5644,9 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail255
+	JLT    tail253
 
-loop254:
+loop252:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5663,11 +5661,11 @@ loop254:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop254
+	JGE          loop252
 
-tail255:
+tail253:
 	ADDQ         $0x10, CX
-	JEQ          done256
+	JEQ          done254
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5686,7 +5684,7 @@ tail255:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done256:
+done254:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5710,9 +5708,9 @@ TEXT ·squaredDistanceAVX2(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail258
+	JLT    tail256
 
-loop257:
+loop255:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VMOVUPS      (CX)(BX*1), Y6
@@ -5731,11 +5729,11 @@ loop257:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop257
+	JGE          loop255
 
-tail258:
+tail256:
 	ADDQ         $0x10, DX
-	JEQ          done259
+	JEQ          done257
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5758,7 +5756,7 @@ tail258:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done259:
+done257:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5783,9 +5781,9 @@ TEXT ·squaredErrorAVX2(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x10, BX
-	JLT    tail261
+	JLT    tail259
 
-loop260:
+loop258:
 	VMOVUPS      (CX)(SI*1), Y4
 	VMOVUPS      32(CX)(SI*1), Y5
 	VMOVUPS      (DX)(SI*1), Y6
@@ -5806,11 +5804,11 @@ loop260:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, SI
 	SUBQ         $0x10, BX
-	JGE          loop260
+	JGE          loop258
 
-tail261:
+tail259:
 	ADDQ         $0x10, BX
-	JEQ          done262
+	JEQ          done260
 	LEAQ         vec_lanes<>+64(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -5835,7 +5833,7 @@ tail261:
 	VFMADD231PD  Y7, Y7, Y2
 	VFMADD231PD  Y6, Y6, Y3
 
-done262:
+done260:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5856,9 +5854,9 @@ TEXT ·allFiniteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail264
+	JLT    tail262
 
-loop263:
+loop261:
 	VMOVUPS (AX)(DX*1), Y2
 	VMOVUPS 32(AX)(DX*1), Y3
 	VSUBPS  Y2, Y2, Y2
@@ -5867,11 +5865,11 @@ loop263:
 	VORPS   Y3, Y1, Y1
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop263
+	JGE     loop261
 
-tail264:
+tail262:
 	ADDQ       $0x10, CX
-	JEQ        done265
+	JEQ        done263
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5884,7 +5882,7 @@ tail264:
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
 
-done265:
+done263:
 	VORPS     Y1, Y0, Y0
 	VCMPPS    $0x03, Y0, Y0, Y0
 	VMOVMSKPS Y0, AX
@@ -5914,9 +5912,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JLT          tail267
+	JLT          tail265
 
-loop266:
+loop264:
 	VMOVUPS (CX)(DI*1), Y9
 	VMULPS  Y9, Y8, Y9
 	VMOVUPS (DX)(DI*1), Y10
@@ -5941,11 +5939,11 @@ loop266:
 	VMOVUPS Y9, (AX)(DI*1)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JGE     loop266
+	JGE     loop264
 
-tail267:
+tail265:
 	ADDQ       $0x08, SI
-	JEQ        done268
+	JEQ        done266
 	LEAQ       vec_lanes<>+64(SB), R8
 	SHLQ       $0x02, SI
 	SUBQ       SI, R8
@@ -5973,6 +5971,6 @@ tail267:
 	VSUBPS     Y0, Y2, Y0
 	VMASKMOVPS Y0, Y9, (AX)(DI*1)
 
-done268:
+done266:
 	VZEROUPPER
 	RET

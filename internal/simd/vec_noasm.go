@@ -18,7 +18,7 @@ func softmaxGradAVX512(dx, y, dy []float32, scale float32) {
 
 func normAVX512(y, x, scale, shift []float32, pixels int) { panic("simd: normAVX512: no assembly") }
 
-func normSiLUAVX512(y, x, scale, shift []float32, pixels int) {
+func normSiLUAVX512(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32) {
 	panic("simd: normSiLUAVX512: no assembly")
 }
 
@@ -88,7 +88,9 @@ func softmaxGradAVX2(dx, y, dy []float32, scale float32) { panic("simd: softmaxG
 
 func normAVX2(y, x, scale, shift []float32, pixels int) { panic("simd: normAVX2: no assembly") }
 
-func normSiLUAVX2(y, x, scale, shift []float32, pixels int) { panic("simd: normSiLUAVX2: no assembly") }
+func normSiLUAVX2(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32) {
+	panic("simd: normSiLUAVX2: no assembly")
+}
 
 func normSiLUGradAVX2(du, x, da, scale, shift, sum, sumX []float32, pixels int) {
 	panic("simd: normSiLUGradAVX2: no assembly")

@@ -26,22 +26,27 @@ func normGo(y, x, scale, shift []float32) {
 	}
 }
 
-// NormSiLU sets y = silu(x·scale + shift), channel by channel.
-func NormSiLU(y, x, scale, shift []float32) {
-	p := pixels("NormSiLU", scale, y, x)
+// NormSiLU computes y[p·yPix + j] = silu(x[p·xPix + j]·scale[j] + shift[j]) for p < pixels and all channels j of the
+// coefficients, which may be some of the channels of either image. y and x must not overlap, unless they are the same.
+func NormSiLU(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32) {
+	c := len(scale)
 	sameLen("NormSiLU coefficients", scale, shift)
+	if checkApart("NormSiLU", y, yPix, x, xPix, pixels, c) {
+		return
+	}
 	switch {
 	case useAVX512:
-		normSiLUAVX512(y, x, scale, shift, p)
+		normSiLUAVX512(y, yPix, x, xPix, pixels, scale, shift)
 	case useAVX2:
-		normSiLUAVX2(y, x, scale, shift, p)
+		normSiLUAVX2(y, yPix, x, xPix, pixels, scale, shift)
 	default:
-		normSiLUGo(y, x, scale, shift)
+		normSiLUGo(y, yPix, x, xPix, pixels, scale, shift)
 	}
 }
 
-func normSiLUGo(y, x, scale, shift []float32) {
-	for c := len(scale); len(x) > 0; x, y = x[c:], y[c:] {
+func normSiLUGo(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32) {
+	for p := range pixels {
+		y, x := y[p*yPix:], x[p*xPix:]
 		for j, scale := range scale {
 			y[j] = silu(float32(x[j]*scale) + shift[j])
 		}

@@ -28,14 +28,9 @@ func addRowsGo(y, row []float32) {
 // CopyPixels computes y[p·yPix + j] (+)= x[p·xPix + j] for p < pixels and j < c: it moves some of the channels of
 // pixels that have yPix in all, or xPix. add says whether to add. yPix must be at least c. y and x must not overlap.
 func CopyPixels(y []float32, yPix int, x []float32, xPix, pixels, c int, add bool) {
-	if yPix < c {
-		panic(fmt.Sprintf("simd: CopyPixels: got pixels %d elements apart, want at least the %d channels", yPix, c))
-	}
-	if checkCounts("CopyPixels", pixels, c) {
+	if checkApart("CopyPixels", y, yPix, x, xPix, pixels, c) {
 		return
 	}
-	checkReach("CopyPixels", "y", len(y), c, [2]int{pixels - 1, yPix})
-	checkReach("CopyPixels", "x", len(x), c, [2]int{pixels - 1, xPix})
 	switch {
 	case useAVX512 && add:
 		addPixelsAVX512(y, yPix, x, xPix, pixels, c)
@@ -48,6 +43,20 @@ func CopyPixels(y []float32, yPix int, x []float32, xPix, pixels, c int, add boo
 	default:
 		copyPixelsGo(y, yPix, x, xPix, pixels, c, add)
 	}
+}
+
+// checkApart panics unless y and x hold c channels of pixels that lie yPix and xPix apart, and reports whether there is
+// nothing to do.
+func checkApart(op string, y []float32, yPix int, x []float32, xPix, pixels, c int) (none bool) {
+	if yPix < c {
+		panic(fmt.Sprintf("simd: %s: got pixels %d elements apart, want at least the %d channels", op, yPix, c))
+	}
+	if checkCounts(op, pixels, c) {
+		return true
+	}
+	checkReach(op, "y", len(y), c, [2]int{pixels - 1, yPix})
+	checkReach(op, "x", len(x), c, [2]int{pixels - 1, xPix})
+	return false
 }
 
 func copyPixelsGo(y []float32, yPix int, x []float32, xPix, pixels, c int, add bool) {

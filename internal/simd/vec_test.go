@@ -61,7 +61,8 @@ var elementCases = []vecCase{
 
 var channelCases = []vecCase{
 	{false, "Norm", 2, 2, none(func(s, r [][]float32) { Norm(s[0], s[1], r[0], r[1]) }), none(func(s, r [][]float32) { normGo(s[0], s[1], r[0], r[1]) })},
-	{true, "NormSiLU", 2, 2, none(func(s, r [][]float32) { NormSiLU(s[0], s[1], r[0], r[1]) }), none(func(s, r [][]float32) { normSiLUGo(s[0], s[1], r[0], r[1]) })},
+	{true, "NormSiLU", 2, 2, activate(NormSiLU, 1), activate(normSiLUGo, 1)},
+	{true, "NormSiLUOfHalf", 2, 2, activate(NormSiLU, 2), activate(normSiLUGo, 2)},
 	{true, "NormSiLUGrad", 3, 4, none(func(s, r [][]float32) { NormSiLUGrad(s[0], s[1], s[2], r[0], r[1], r[2], r[3]) }),
 		none(func(s, r [][]float32) { normSiLUGradGo(s[0], s[1], s[2], r[0], r[1], r[2], r[3]) })},
 	{true, "NormSiLUGradInPlace", 2, 4, none(func(s, r [][]float32) { NormSiLUGrad(s[1], s[0], s[1], r[0], r[1], r[2], r[3]) }),
@@ -78,6 +79,15 @@ var channelCases = []vecCase{
 	{false, "CopyPixelsAdd", 2, 1, copyHalf(CopyPixels, true), copyHalf(copyPixelsGo, true)},
 	{false, "ChannelSums", 1, 1, none(func(s, r [][]float32) { ChannelSums(r[0], s[0]) }), none(func(s, r [][]float32) { channelSumsGo(r[0], s[0]) })},
 	{false, "ChannelSquares", 1, 2, none(func(s, r [][]float32) { ChannelSquares(r[0], s[0], r[1]) }), none(func(s, r [][]float32) { channelSquaresGo(r[0], s[0], r[1]) })},
+}
+
+// activate does the last of so many equal parts of each pixel's channels, and puts it where the first part is.
+func activate(f func(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32), parts int) func(s, r [][]float32) float64 {
+	return none(func(s, r [][]float32) {
+		c := len(r[0])
+		from := c - c/parts
+		f(s[0], c, s[1][min(from, len(s[1])):], c, len(s[0])/c, r[0][from:], r[1][from:])
+	})
 }
 
 // copyHalf moves the first half of each pixel's channels, and the middle one, to where the last half is.
@@ -310,7 +320,9 @@ func TestVectorChecks(t *testing.T) {
 		"Norm":            func() { Norm(four, four, six[:2], six[:1]) },
 		"Norm empty":      func() { Norm(four, four, nil, nil) },
 		"Norm images":     func() { Norm(four, six, six[:2], six[:2]) },
-		"NormSiLU":        func() { NormSiLU(five, five, six[:2], six[:2]) },
+		"NormSiLU":        func() { NormSiLU(five, 2, six, 2, 3, six[:2], six[:2]) },
+		"NormSiLU rows":   func() { NormSiLU(six, 2, six, 2, 3, six[:2], six[:1]) },
+		"NormSiLU yPix":   func() { NormSiLU(six, 1, six, 2, 3, six[:2], six[:2]) },
 		"NormSiLUGrad":    func() { NormSiLUGrad(six, six, six, six[:3], six[:3], six[:3], six[:2]) },
 		"NormGrad":        func() { NormGrad(six[:3], six[:2], six, six) },
 		"Affine3":         func() { Affine3(six, six, six, six[:3], six[:3], six[:2], true) },
@@ -338,7 +350,7 @@ func TestVectorsDoNotAllocate(t *testing.T) {
 			var a, b, c, d [40]float32
 			var row [8]float32
 			Softmax(a[:], b[:], 1)
-			NormSiLU(a[:], b[:], row[:], row[:])
+			NormSiLU(a[:], 8, b[:], 8, 5, row[:], row[:])
 			Adam(a[:], b[:], c[:], d[:], testAdam)
 			SquaredError(a[:], b[:], c[:])
 		})

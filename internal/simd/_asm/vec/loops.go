@@ -101,6 +101,43 @@ func (m *machine) pixels(images, rows []string, body func(at func(string) place,
 	Label(done)
 }
 
+// apart runs body over c channels of each of two images y and x, whose pixels lie yPix and xPix elements apart, and
+// slices [c] of coefficients, which it reads anew for every pixel. There is at least one pixel.
+func (m *machine) apart(channels reg.Register, rows []string, body func(at func(string) place, k mask)) {
+	base := arrays(append([]string{"y", "x"}, rows...)...)
+	pixels, c := Load(Param("pixels"), GP64()), channels.(reg.GPVirtual)
+	yPix, xPix := Load(Param("yPix"), GP64()), Load(Param("xPix"), GP64())
+	SHLQ(Imm(2), yPix)
+	SHLQ(Imm(2), xPix)
+	rest, j := GP64(), GP64()
+	MOVQ(c, rest)
+	ANDQ(Imm(uint64(m.lanes()-1)), rest)
+	k := m.firstLanes(rest)
+	SUBQ(Imm(uint64(m.lanes())), c)
+	SHLQ(Imm(2), c) // the last j at which a full vector can start
+	at := func(name string) place { return m.at(Mem{Base: base[name], Index: j, Scale: 1}) }
+
+	pixel, vector, tail, next := label("pixel"), label("vector"), label("tail"), label("next")
+	Label(pixel)
+	XORQ(j, j)
+	CMPQ(j, c)
+	JGT(LabelRef(tail))
+	Label(vector)
+	body(at, nil)
+	ADDQ(Imm(uint64(4*m.lanes())), j)
+	CMPQ(j, c)
+	JLE(LabelRef(vector))
+	Label(tail)
+	TESTQ(rest, rest)
+	JEQ(LabelRef(next))
+	body(at, k)
+	Label(next)
+	ADDQ(yPix, base["y"])
+	ADDQ(xPix, base["x"])
+	DECQ(pixels)
+	JNE(LabelRef(pixel))
+}
+
 // blockPixels is that of package simd: how many pixels of a channel are added up
 // before the sum goes to memory.
 const blockPixels = 64

@@ -1,5 +1,7 @@
 package main
 
+import . "github.com/mmcloughlin/avo/build"
+
 func norms(wide bool) {
 	for _, active := range []bool{false, true} {
 		norm(wide, active)
@@ -40,21 +42,23 @@ func norms(wide bool) {
 }
 
 func norm(wide, active bool) {
-	name := "norm"
-	if active {
-		name = "normSiLU"
-	}
-	m := begin(wide, name, "(y, x, scale, shift []float32, pixels int)")
-	if active {
-		m.holdSiLU()
-	}
-	m.pixels([]string{"y", "x"}, []string{"scale", "shift"}, func(at func(string) place, k mask) {
+	body := func(m *machine, at func(string) place, k mask) {
 		u := m.add(m.mul(m.load(at("x"), k), m.load(at("scale"), k)), m.load(at("shift"), k))
 		if active {
 			u = m.silu(u)
 		}
 		m.store(u, at("y"), k)
-	})
+	}
+	rows := []string{"scale", "shift"}
+	if !active {
+		m := begin(wide, "norm", "(y, x, scale, shift []float32, pixels int)")
+		m.pixels([]string{"y", "x"}, rows, func(at func(string) place, k mask) { body(m, at, k) })
+		m.end()
+		return
+	}
+	m := begin(wide, "normSiLU", "(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32)")
+	m.holdSiLU()
+	m.apart(Load(Param("scale").Len(), GP64()), rows, func(at func(string) place, k mask) { body(m, at, k) })
 	m.end()
 }
 
