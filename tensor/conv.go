@@ -47,6 +47,8 @@ func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *P
 func (d convDims) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	if f := d.winograd(); f != nil {
 		f.conv(y, s, w, e, packs)
+	} else if d.few() {
+		d.toFew(y, s, w, e, packs)
 	} else {
 		d.direct(y, s, w, e, packs)
 	}
@@ -106,15 +108,8 @@ func bandRows(n, h int) int {
 	return 8
 }
 
-// direct is the convolution as its definition has it: the form for any kernel, and the reference for Winograd's.
-func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
-	depth := d.kh * d.tapRow
-	wp := packs.packed(w, panels, panelSize(depth, d.cout), func(p []float32) { packPanels(p, w.Data, depth, d.cout) })
-	defer wp.done()
-	aOff, bOff := make([]int, d.kh), make([]int, d.kh)
-	for k := range d.kh {
-		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
-	}
+// eachBand calls one for bands of result rows r0…r1 of every image, in parallel.
+func (d convDims) eachBand(s *source, one func(n, r0, r1 int, mem *par.Scratch)) {
 	band := bandRows(d.n, d.oh)
 	bands := (d.oh + band - 1) / band
 	if bands > 1 {
@@ -126,8 +121,20 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 			s.begin(i, i+1, mem)
 			defer s.end(i, i+1)
 		}
-		n, r0 := i/bands, i%bands*band
-		r1 := min(r0+band, d.oh)
+		one(i/bands, i%bands*band, min((i%bands+1)*band, d.oh), mem)
+	})
+}
+
+// direct is the convolution as its definition has it: the form for any kernel, and the reference for Winograd's.
+func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
+	depth := d.kh * d.tapRow
+	wp := packs.packed(w, panels, panelSize(depth, d.cout), func(p []float32) { packPanels(p, w.Data, depth, d.cout) })
+	defer wp.done()
+	aOff, bOff := make([]int, d.kh), make([]int, d.kh)
+	for k := range d.kh {
+		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
+	}
+	d.eachBand(s, func(n, r0, r1 int, mem *par.Scratch) {
 		y0, y1 := r0*d.Stride, (r1-1)*d.Stride+d.kh
 		pRow := d.cols * d.cin
 		p := mem.Floats((y1 - y0) * pRow)

@@ -111,6 +111,7 @@ const (
 	winoForm4Grad              //
 	upForm                     // the four 2×2 kernels of UpConv, in panels
 	upFormGrad                 //
+	tapPanels                  // the taps of a kernel side by side, in panels
 	pairPanels                 // the product of a Pair's weights in panels, and its bias
 	pairPanelsGrad             // of the transpose
 )
