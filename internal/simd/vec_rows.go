@@ -54,8 +54,8 @@ func checkApart(op string, y []float32, yPix int, x []float32, xPix, pixels, c i
 	if checkCounts(op, pixels, c) {
 		return true
 	}
-	checkReach(op, "y", len(y), c, [2]int{pixels - 1, yPix})
-	checkReach(op, "x", len(x), c, [2]int{pixels - 1, xPix})
+	checkReach(op, "y", len(y), c, pixels-1, yPix, 0, 0)
+	checkReach(op, "x", len(x), c, pixels-1, xPix, 0, 0)
 	return false
 }
 

@@ -3,7 +3,6 @@ package simd
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 )
 
 //go:generate go run -C _asm ./wino -out ../wino_amd64.s -stubs ../wino_stub_amd64.go -pkg simd
@@ -43,8 +42,8 @@ func checkWinogradInput(op string, m int, v []float32, vPos, vTile int, x []floa
 	if checkPixels(op, m, rows, tiles, c) {
 		return true
 	}
-	checkReach(op, "v", len(v), c, lastPosition(m, vPos), [2]int{tiles - 1, vTile})
-	checkReach(op, "x", len(x), c, [2]int{rows + 1, xRow}, [2]int{side*tiles + 1, xPix})
+	checkReach(op, "v", len(v), c, lastPosition(m), vPos, tiles-1, vTile)
+	checkReach(op, "x", len(x), c, rows+1, xRow, side*tiles+1, xPix)
 	return false
 }
 
@@ -52,13 +51,13 @@ func checkWinogradOutput(op string, m int, y []float32, yRow, yPix int, prod []f
 	if checkPixels(op, m, rows, cols, c) {
 		return true
 	}
-	checkReach(op, "m", len(prod), c, lastPosition(m, mPos), [2]int{(cols - 1) / side, mTile})
-	checkReach(op, "y", len(y), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
+	checkReach(op, "m", len(prod), c, lastPosition(m), mPos, (cols-1)/side, mTile)
+	checkReach(op, "y", len(y), c, rows-1, yRow, cols-1, yPix)
 	if len(residual) > 0 {
-		checkReach(op, "residual", len(residual), c, [2]int{rows - 1, yRow}, [2]int{cols - 1, yPix})
+		checkReach(op, "residual", len(residual), c, rows-1, yRow, cols-1, yPix)
 	}
 	if len(start) > 0 {
-		checkReach(op, "start", len(start), c)
+		checkReach(op, "start", len(start), c, 0, 0, 0, 0)
 	}
 	return false
 }
@@ -67,8 +66,8 @@ func checkWinogradGradOutput(op string, m int, d []float32, dPos, dTile int, dy 
 	if checkPixels(op, m, rows, cols, c) {
 		return true
 	}
-	checkReach(op, "d", len(d), c, lastPosition(m, dPos), [2]int{(cols - 1) / side, dTile})
-	checkReach(op, "dy", len(dy), c, [2]int{rows - 1, dyRow}, [2]int{cols - 1, dyPix})
+	checkReach(op, "d", len(d), c, lastPosition(m), dPos, (cols-1)/side, dTile)
+	checkReach(op, "dy", len(dy), c, rows-1, dyRow, cols-1, dyPix)
 	return false
 }
 
@@ -76,8 +75,8 @@ func checkWinogradGradWeight(op string, m int, dw []float32, dwTap, dwRow int, s
 	if checkCounts(op, rows, cols) {
 		return true
 	}
-	checkReach(op, "dw", len(dw), cols, [2]int{8, dwTap}, [2]int{rows - 1, dwRow})
-	checkReach(op, "m", len(sum), cols, lastPosition(m, mPos), [2]int{rows - 1, mRow})
+	checkReach(op, "dw", len(dw), cols, 8, dwTap, rows-1, dwRow)
+	checkReach(op, "m", len(sum), cols, lastPosition(m), mPos, rows-1, mRow)
 	return false
 }
 
@@ -85,8 +84,8 @@ func checkWinogradWeight(op string, m int, u []float32, uPos, uPanel int, w []fl
 	if checkCounts(op, cin, cout) {
 		return true
 	}
-	checkReach(op, "w", len(w), cout, [2]int{8, wTap}, [2]int{cin - 1, cout})
-	checkReach(op, "u", len(u), panelColumns, lastPosition(m, uPos), [2]int{(wide - 1) / panelColumns, uPanel}, [2]int{deep - 1, panelColumns})
+	checkReach(op, "w", len(w), cout, 8, wTap, cin-1, cout)
+	checkReach(op, "u", len(u), deep*panelColumns, lastPosition(m), uPos, (wide-1)/panelColumns, uPanel)
 	return false
 }
 
@@ -98,8 +97,8 @@ func checkPixels(op string, m, rows, cols, c int) (none bool) {
 	return checkCounts(op, cols, c)
 }
 
-// lastPosition is the step to the last position of a tile.
-func lastPosition(m, stride int) [2]int { return [2]int{(m+2)*(m+2) - 1, stride} }
+// lastPosition is the number of the last position of a tile.
+func lastPosition(m int) int { return (m+2)*(m+2) - 1 }
 
 // checkCounts panics if a count is negative, or so large that a small multiple of it might overflow, and reports
 // whether there is nothing to do.
@@ -111,20 +110,25 @@ func checkCounts(op string, a, b int) (none bool) {
 	return a == 0 || b == 0
 }
 
-// checkReach panics unless the slice name, of length n, holds c elements after steps {count, stride}: each stride
-// from 0 up, and Σ count·stride + c ≤ n.
-func checkReach(op, name string, n, c int, steps ...[2]int) {
+// checkReach panics unless the slice name, of length n, holds c elements after count1 steps of stride1 and count2 of
+// stride2: no stride negative, and count1·stride1 + count2·stride2 + c ≤ n. Counts are small multiples of what
+// checkCounts lets pass.
+func checkReach(op, name string, n, c, count1, stride1, count2, stride2 int) {
+	const most = 1 << 28
+	if bits.UintSize == 64 && uint(stride1) < most && uint(stride2) < most && count1*stride1+count2*stride2+c <= n {
+		return
+	}
+	checkSteps(op, name, n, c, count1, stride1, count2, stride2)
+}
+
+// checkSteps is checkReach for any numbers.
+func checkSteps(op, name string, n, c, count1, stride1, count2, stride2 int) {
 	left := n - c
-	for _, s := range steps {
+	for _, s := range [2][2]int{{count1, stride1}, {count2, stride2}} {
 		hi, lo := bits.Mul(uint(s[0]), uint(s[1]))
 		if s[1] < 0 || left < 0 || hi != 0 || lo > uint(left) {
-			left = -1
-			break
+			panic(fmt.Sprintf("simd: %s: got %s of %d elements, want %d after %d steps of %d and %d of %d", op, name, n, c, count1, stride1, count2, stride2))
 		}
 		left -= int(lo)
-	}
-	if left < 0 {
-		shown := slices.Clone(steps) // the caller's stay on its stack
-		panic(fmt.Sprintf("simd: %s: got %s of %d elements, want %d after steps {count, stride} %v", op, name, n, c, shown))
 	}
 }

@@ -7,8 +7,8 @@ func PackPanels(b []float32, panel int, a []float32, aRow, rows, cols int) {
 	if checkCounts(op, rows, cols) {
 		return
 	}
-	checkReach(op, "a", len(a), cols, [2]int{rows - 1, aRow})
-	checkReach(op, "b", len(b), 32*rows, [2]int{(cols - 1) / 32, panel})
+	checkReach(op, "a", len(a), cols, rows-1, aRow, 0, 0)
+	checkReach(op, "b", len(b), 32*rows, (cols-1)/32, panel, 0, 0)
 	c := 0
 	for ; c+32 <= cols; c += 32 {
 		to, from := b[c/32*panel:], a[c:]
@@ -32,8 +32,8 @@ func PackTransposed(b []float32, panel int, a []float32, aRow, rows, cols int) {
 	if checkCounts(op, rows, cols) {
 		return
 	}
-	checkReach(op, "a", len(a), cols, [2]int{rows - 1, aRow})
-	checkReach(op, "b", len(b), 32*cols, [2]int{(rows - 1) / 32, panel})
+	checkReach(op, "a", len(a), cols, rows-1, aRow, 0, 0)
+	checkReach(op, "b", len(b), 32*cols, (rows-1)/32, panel, 0, 0)
 	const n = transposeSide
 	for r := 0; r < (rows+31)/32*32; r += n {
 		to := b[r/32*panel+r%32:]
