@@ -33,16 +33,36 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 		addColumnSums(db.Data, dy)
 	}
 	if !dw.Empty() {
-		c := rowsGrads.take(rowsGrad{x.Data, dy.Data, rows / x.Shape[0], in, out})
-		weightGrad(dw.Data, x.Shape[0], in, out, c.rows)
+		c := rowsGrads.take(rowsGrad{x.Data, dy.Data, rows / x.Shape[0], in, out, dw.Data, x.Shape[0]})
+		if c.perImage == 1 {
+			par.For((in+gradRows-1)/gradRows, c.chunksOfRows)
+		} else {
+			weightGrad(dw.Data, c.images, in, out, c.rows)
+		}
 		rowsGrads.give(c)
 	}
 }
 
-// rowsGrad is the weight gradient of Linear, perImage rows of x and dy to an image.
+// rowsGrad is the weight gradient dw of Linear, perImage rows of x and dy to an image.
 type rowsGrad struct {
 	x, dy             []float32
 	perImage, in, out int
+	dw                []float32
+	images            int
+}
+
+// gradRows is the number of rows of dw in a piece where these are the pieces.
+const gradRows = 16
+
+// chunksOfRows is weightGrad for piece i of dw's rows. With one row to an image the sum over a chunk of images is little
+// work for the size of dw, and its sums are best added to dw while they are in the cache.
+func (c *rowsGrad) chunksOfRows(i int, mem *par.Scratch) {
+	r0, r1 := i*gradRows, min((i+1)*gradRows, c.in)
+	sum := mem.Floats((r1 - r0) * c.out)
+	for n := 0; n < c.images; n += GradChunk {
+		c.rows(sum, n, min(n+GradChunk, c.images), r0, r1, mem)
+		simd.Axpy(c.dw[r0*c.out:r1*c.out], 1, sum)
+	}
 }
 
 var rowsGrads frames[rowsGrad]

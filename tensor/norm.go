@@ -187,9 +187,12 @@ func (m Norm) paramGrads(dgamma, dbeta, stats Tensor, sums []float32) {
 		if !dbeta.Empty() {
 			simd.Axpy(dbeta.Data, 1, du)
 		}
-		for j := 0; j < c && !dgamma.Empty(); j++ {
-			mean, r := st[j/width*2], st[j/width*2+1]
-			dgamma.Data[j] += (dux[j] - mean*du[j]) * r
+		for g := 0; g < m.Groups && !dgamma.Empty(); g++ {
+			mean, r := st[2*g], st[2*g+1]
+			to, du, dux := dgamma.Data[g*width:][:width], du[g*width:][:width], dux[g*width:][:width]
+			for j := range to {
+				to[j] += (dux[j] - mean*du[j]) * r
+			}
 		}
 	}
 }

@@ -59,7 +59,7 @@ func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tens
 	d.packSecond(g.back, !d.Transposed)
 	g.biases()
 	if !dst.W1.Empty() || !dst.W2.Empty() {
-		rows := rowsGrads.take(rowsGrad{x.Data, dy.Data, d.positions / max(d.n, 1), d.in, d.out})
+		rows := rowsGrads.take(rowsGrad{x: x.Data, dy: dy.Data, perImage: d.positions / max(d.n, 1), in: d.in, out: d.out})
 		chunkSums(d.n, d.in, d.out, rows.rows, g.add)
 		rowsGrads.give(rows)
 	}
