@@ -37,19 +37,12 @@ func (s *Scratch) Floats(n int) []float32 {
 	s.held += room
 	s.want = max(s.want, s.held)
 	if s.used+room > len(s.block) {
-		s.block = newBlock(max(room, 2*len(s.block)))
+		s.block = make([]float32, max(room, 2*len(s.block), 1<<14))
 		s.used = 0
 	}
 	x := s.block[s.used : s.used+n : s.used+n]
 	s.used += room
 	Fill(x)
-	return x
-}
-
-// newBlock returns n floats, or more: enough for a huge page to fit in, of which only what is used takes memory.
-func newBlock(n int) []float32 {
-	x := make([]float32, max(n, 1<<20))
-	hugePages(x)
 	return x
 }
 
@@ -67,7 +60,7 @@ func (s *Scratch) Within(f func()) {
 // reset takes back everything. If the last piece needed more than one block, the next gets one that holds it all.
 func (s *Scratch) reset() {
 	if s.want > len(s.block) {
-		s.block = newBlock(s.want)
+		s.block = make([]float32, s.want)
 	}
 	s.used, s.held, s.want = 0, 0, 0
 }
