@@ -9,6 +9,7 @@ package autograd
 
 import (
 	"fmt"
+	"slices"
 
 	"ddpm/tensor"
 )
@@ -19,7 +20,8 @@ type Var struct {
 	tensor.Tensor
 	Grad tensor.Tensor
 
-	result bool // of a recorded operation: its gradient is made when first added to
+	result bool   // of a recorded operation: its gradient is made when first added to
+	dims   [4]int // what Shape is a slice of, if the tape made it
 }
 
 // Const returns a Var without a gradient.
@@ -93,7 +95,7 @@ func (t *Tape) forget() {
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
 func (t *Tape) Temp(shape ...int) *Var {
 	v := t.vars.take()
-	v.Tensor = tensor.From(t.mem.take(tensor.Size(shape)), shape...)
+	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape)), Shape: slices.Clip(append(v.dims[:0], shape...))}
 	return v
 }
 
