@@ -136,9 +136,11 @@ func (m Norm) affineInto(scale, shift, st []float32) {
 	width := len(scale) / m.Groups
 	for g := range m.Groups {
 		mean, rstd := st[2*g], st[2*g+1]
-		for j := g * width; j < (g+1)*width; j++ {
-			scale[j] = m.Gamma.Data[j] * rstd
-			shift[j] = m.Beta.Data[j] - mean*scale[j]
+		gamma, beta := m.Gamma.Data[g*width:][:width], m.Beta.Data[g*width:][:width]
+		scale, shift := scale[g*width:][:width], shift[g*width:][:width]
+		for j, gamma := range gamma {
+			scale[j] = gamma * rstd
+			shift[j] = beta[j] - mean*scale[j]
 		}
 	}
 }
@@ -162,16 +164,18 @@ func (m Norm) backward(dx []float32, add bool, du, x, st []float32, s channelSum
 	count := float64(len(x) / c * width)
 	for g := range m.Groups {
 		mean, r := float64(st[2*g]), float64(st[2*g+1])
+		gamma, du, dux := m.Gamma.Data[g*width:][:width], s.du[g*width:][:width], s.dux[g*width:][:width]
 		var sum, sumHat float64 // of du·γ and of du·γ·x̂
-		for j := g * width; j < (g+1)*width; j++ {
-			gamma := float64(m.Gamma.Data[j])
-			sum += gamma * float64(s.du[j])
-			sumHat += gamma * (float64(s.dux[j]) - mean*float64(s.du[j])) * r
+		for j := range gamma {
+			gamma := float64(gamma[j])
+			sum += gamma * float64(du[j])
+			sumHat += gamma * (float64(dux[j]) - mean*float64(du[j])) * r
 		}
 		b := -r * r * sumHat / count
 		shift := -b*mean - r*sum/count
-		for j := g * width; j < (g+1)*width; j++ {
-			ka[j], kb[j], kc[j] = m.Gamma.Data[j]*st[2*g+1], float32(b), float32(shift)
+		ka, kb, kc := ka[g*width:][:width], kb[g*width:][:width], kc[g*width:][:width]
+		for j := range gamma {
+			ka[j], kb[j], kc[j] = gamma[j]*st[2*g+1], float32(b), float32(shift)
 		}
 	}
 	simd.Affine3(dx, du, x, ka, kb, kc, add)

@@ -48,11 +48,11 @@ type source struct {
 
 // dims returns the dimensions of the images that are read.
 func (s *source) dims() (n, h, w, c int) {
-	n, h, w, c = s.x.Dims4()
+	n, h, w, c = s.x.Shape[0], s.x.Shape[1], s.x.Shape[2], s.x.Shape[3]
 	if s.up {
 		h, w = 2*h, 2*w
 	}
-	if !s.join.Empty() {
+	if len(s.join.Data) > 0 {
 		c += s.join.Shape[3]
 	}
 	return n, h, w, c

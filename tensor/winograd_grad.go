@@ -185,7 +185,7 @@ func (t *tiledGrad) sumRow(n, r int) {
 	if r == 0 {
 		clear(sum)
 	}
-	image := imageOf(t.dy, n)
+	image := t.dy.Data[n*t.h*row:][:t.h*row]
 	simd.ChannelSums(sum, image[t.rowAt(r)*row:min(t.rowAt(r+1)*row, len(image))])
 }
 
