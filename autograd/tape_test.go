@@ -272,6 +272,8 @@ func TestTempIsUndefined(t *testing.T) {
 	tp := autograd.New()
 	y := tp.Temp(2, 3)
 	require.Equal(t, []int{2, 3}, y.Shape)
+	one, two := append(y.Shape, 1), append(y.Shape, 2)
+	require.NotEqual(t, one, two, "what is appended to a shape does not lie in the Var")
 	for _, v := range y.Data {
 		require.True(t, math.IsNaN(float64(v)), "tests run with poisoned memory")
 	}

@@ -149,9 +149,6 @@ func (g *pairGrad) biases() {
 	}
 }
 
-// pairRows is the number of rows of a weight's gradient that one piece computes.
-const pairRows = 16
-
 // add adds the share of some chunks to dW1 and dW2.
 func (g *pairGrad) add(part []float32, first, count int) {
 	g.part, g.first, g.count = part, first, count
@@ -162,18 +159,18 @@ func pairPieces(dw Tensor) int {
 	if dw.Empty() {
 		return 0
 	}
-	return (dw.Shape[0] + pairRows - 1) / pairRows
+	return (dw.Shape[0] + gradRows - 1) / gradRows
 }
 
 // rows adds piece i: some rows of dW1, or of dW2.
 func (g *pairGrad) rows(i int, mem *par.Scratch) {
 	first := pairPieces(g.dst.W1)
 	if i < first {
-		g.firstRows(i*pairRows, min((i+1)*pairRows, g.in))
+		g.firstRows(i*gradRows, min((i+1)*gradRows, g.in))
 		return
 	}
 	i -= first
-	g.secondRows(i*pairRows, min((i+1)*pairRows, g.dst.W2.Shape[0]), mem)
+	g.secondRows(i*gradRows, min((i+1)*gradRows, g.dst.W2.Shape[0]), mem)
 }
 
 // firstRows adds rows r0…r1 of dW1 [In Mid] += G·W2ᵀ.
@@ -224,7 +221,5 @@ func (g *pairGrad) secondRows(r0, r1 int, mem *par.Scratch) {
 // chunkSum sets s to the sum of dy over the images of chunk k.
 func (g *pairGrad) chunkSum(s []float32, k int) {
 	clear(s)
-	for n := k * GradChunk; n < min((k+1)*GradChunk, g.n); n++ {
-		simd.Axpy(s, 1, g.sums[n*g.out:][:g.out])
-	}
+	addImageSums(s, g.sums[k*GradChunk*g.out:min((k+1)*GradChunk, g.n)*g.out])
 }

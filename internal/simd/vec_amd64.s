@@ -1125,14 +1125,14 @@ TEXT ·normAVX512(SB), NOSPLIT, $0-104
 	SHLQ  $0x02, DI
 	XORQ  R9, R9
 	TESTQ SI, SI
-	JEQ   done29
+	JEQ   done25
 
-pixel25:
+pixel26:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail27
+	JGT  tail28
 
-vector26:
+vector27:
 	VMOVUPS (CX)(R9*1), Z0
 	VMOVUPS 64(CX)(R9*1), Z1
 	VMOVUPS (DX)(R10*1), Z2
@@ -1148,11 +1148,11 @@ vector26:
 	ADDQ    $0x80, R9
 	ADDQ    $0x80, R10
 	CMPQ    R10, DI
-	JLE     vector26
+	JLE     vector27
 
-tail27:
+tail28:
 	TESTQ     R8, R8
-	JEQ       next28
+	JEQ       next29
 	VMOVUPS.Z (CX)(R9*1), K1, Z0
 	VMOVUPS.Z 64(CX)(R9*1), K2, Z1
 	VMOVUPS.Z (DX)(R10*1), K1, Z2
@@ -1167,11 +1167,11 @@ tail27:
 	VMOVUPS   Z1, K2, 64(AX)(R9*1)
 	LEAQ      (R9)(R8*4), R9
 
-next28:
+next29:
 	DECQ SI
-	JNE  pixel25
+	JNE  pixel26
 
-done29:
+done25:
 	VZEROUPPER
 	RET
 
@@ -1871,14 +1871,14 @@ TEXT ·affine3AVX512(SB), NOSPLIT, $0-152
 	SHLQ  $0x02, R9
 	XORQ  R11, R11
 	TESTQ R8, R8
-	JEQ   done60
+	JEQ   done56
 
-pixel56:
+pixel57:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail58
+	JGT  tail59
 
-vector57:
+vector58:
 	VMOVUPS (CX)(R11*1), Z0
 	VMOVUPS 64(CX)(R11*1), Z1
 	VMOVUPS (BX)(R12*1), Z2
@@ -1902,11 +1902,11 @@ vector57:
 	ADDQ    $0x80, R11
 	ADDQ    $0x80, R12
 	CMPQ    R12, R9
-	JLE     vector57
+	JLE     vector58
 
-tail58:
+tail59:
 	TESTQ     R10, R10
-	JEQ       next59
+	JEQ       next60
 	VMOVUPS.Z (CX)(R11*1), K1, Z0
 	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
 	VMOVUPS.Z (BX)(R12*1), K1, Z2
@@ -1929,11 +1929,11 @@ tail58:
 	VMOVUPS   Z1, K2, 64(AX)(R11*1)
 	LEAQ      (R11)(R10*4), R11
 
-next59:
+next60:
 	DECQ R8
-	JNE  pixel56
+	JNE  pixel57
 
-done60:
+done56:
 	VZEROUPPER
 	RET
 
@@ -1960,14 +1960,14 @@ TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-152
 	SHLQ  $0x02, R9
 	XORQ  R11, R11
 	TESTQ R8, R8
-	JEQ   done65
+	JEQ   done61
 
-pixel61:
+pixel62:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail63
+	JGT  tail64
 
-vector62:
+vector63:
 	VMOVUPS (CX)(R11*1), Z0
 	VMOVUPS 64(CX)(R11*1), Z1
 	VMOVUPS (BX)(R12*1), Z2
@@ -1995,11 +1995,11 @@ vector62:
 	ADDQ    $0x80, R11
 	ADDQ    $0x80, R12
 	CMPQ    R12, R9
-	JLE     vector62
+	JLE     vector63
 
-tail63:
+tail64:
 	TESTQ     R10, R10
-	JEQ       next64
+	JEQ       next65
 	VMOVUPS.Z (CX)(R11*1), K1, Z0
 	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
 	VMOVUPS.Z (BX)(R12*1), K1, Z2
@@ -2026,11 +2026,11 @@ tail63:
 	VMOVUPS   Z1, K2, 64(AX)(R11*1)
 	LEAQ      (R11)(R10*4), R11
 
-next64:
+next65:
 	DECQ R8
-	JNE  pixel61
+	JNE  pixel62
 
-done65:
+done61:
 	VZEROUPPER
 	RET
 
@@ -2165,14 +2165,14 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, BX
 	XORQ  DI, DI
 	TESTQ DX, DX
-	JEQ   done78
+	JEQ   done74
 
-pixel74:
+pixel75:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail76
+	JGT  tail77
 
-vector75:
+vector76:
 	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS 64(AX)(DI*1), Z1
 	VMOVUPS (CX)(R8*1), Z2
@@ -2184,11 +2184,11 @@ vector75:
 	ADDQ    $0x80, DI
 	ADDQ    $0x80, R8
 	CMPQ    R8, BX
-	JLE     vector75
+	JLE     vector76
 
-tail76:
+tail77:
 	TESTQ     SI, SI
-	JEQ       next77
+	JEQ       next78
 	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(AX)(DI*1), K2, Z1
 	VMOVUPS.Z (CX)(R8*1), K1, Z2
@@ -2199,11 +2199,11 @@ tail76:
 	VMOVUPS   Z1, K2, 64(AX)(DI*1)
 	LEAQ      (DI)(SI*4), DI
 
-next77:
+next78:
 	DECQ DX
-	JNE  pixel74
+	JNE  pixel75
 
-done78:
+done74:
 	VZEROUPPER
 	RET
 
@@ -4021,14 +4021,14 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-104
 	SHLQ    $0x02, DI
 	XORQ    R9, R9
 	TESTQ   SI, SI
-	JEQ     done162
+	JEQ     done158
 
-pixel158:
+pixel159:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail160
+	JGT  tail161
 
-vector159:
+vector160:
 	VMOVUPS (CX)(R9*1), Y2
 	VMOVUPS 32(CX)(R9*1), Y3
 	VMOVUPS (DX)(R10*1), Y4
@@ -4044,11 +4044,11 @@ vector159:
 	ADDQ    $0x40, R9
 	ADDQ    $0x40, R10
 	CMPQ    R10, DI
-	JLE     vector159
+	JLE     vector160
 
-tail160:
+tail161:
 	TESTQ      R8, R8
-	JEQ        next161
+	JEQ        next162
 	VMASKMOVPS (CX)(R9*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
 	VMASKMOVPS (DX)(R10*1), Y0, Y4
@@ -4063,11 +4063,11 @@ tail160:
 	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
 	LEAQ       (R9)(R8*4), R9
 
-next161:
+next162:
 	DECQ SI
-	JNE  pixel158
+	JNE  pixel159
 
-done162:
+done158:
 	VZEROUPPER
 	RET
 
@@ -4746,14 +4746,14 @@ TEXT ·affine3AVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done193
+	JEQ     done189
 
-pixel189:
+pixel190:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail191
+	JGT  tail192
 
-vector190:
+vector191:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4777,11 +4777,11 @@ vector190:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector190
+	JLE     vector191
 
-tail191:
+tail192:
 	TESTQ      R10, R10
-	JEQ        next192
+	JEQ        next193
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4804,11 +4804,11 @@ tail191:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next192:
+next193:
 	DECQ R8
-	JNE  pixel189
+	JNE  pixel190
 
-done193:
+done189:
 	VZEROUPPER
 	RET
 
@@ -4835,14 +4835,14 @@ TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-152
 	SHLQ    $0x02, R9
 	XORQ    R11, R11
 	TESTQ   R8, R8
-	JEQ     done198
+	JEQ     done194
 
-pixel194:
+pixel195:
 	XORQ R12, R12
 	CMPQ R12, R9
-	JGT  tail196
+	JGT  tail197
 
-vector195:
+vector196:
 	VMOVUPS (CX)(R11*1), Y2
 	VMOVUPS 32(CX)(R11*1), Y3
 	VMOVUPS (BX)(R12*1), Y4
@@ -4870,11 +4870,11 @@ vector195:
 	ADDQ    $0x40, R11
 	ADDQ    $0x40, R12
 	CMPQ    R12, R9
-	JLE     vector195
+	JLE     vector196
 
-tail196:
+tail197:
 	TESTQ      R10, R10
-	JEQ        next197
+	JEQ        next198
 	VMASKMOVPS (CX)(R11*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
 	VMASKMOVPS (BX)(R12*1), Y0, Y4
@@ -4901,11 +4901,11 @@ tail196:
 	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
 	LEAQ       (R11)(R10*4), R11
 
-next197:
+next198:
 	DECQ R8
-	JNE  pixel194
+	JNE  pixel195
 
-done198:
+done194:
 	VZEROUPPER
 	RET
 
@@ -5040,14 +5040,14 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-56
 	SHLQ    $0x02, BX
 	XORQ    DI, DI
 	TESTQ   DX, DX
-	JEQ     done211
+	JEQ     done207
 
-pixel207:
+pixel208:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail209
+	JGT  tail210
 
-vector208:
+vector209:
 	VMOVUPS (AX)(DI*1), Y2
 	VMOVUPS 32(AX)(DI*1), Y3
 	VMOVUPS (CX)(R8*1), Y4
@@ -5059,11 +5059,11 @@ vector208:
 	ADDQ    $0x40, DI
 	ADDQ    $0x40, R8
 	CMPQ    R8, BX
-	JLE     vector208
+	JLE     vector209
 
-tail209:
+tail210:
 	TESTQ      SI, SI
-	JEQ        next210
+	JEQ        next211
 	VMASKMOVPS (AX)(DI*1), Y0, Y2
 	VMASKMOVPS 32(AX)(DI*1), Y1, Y3
 	VMASKMOVPS (CX)(R8*1), Y0, Y4
@@ -5074,11 +5074,11 @@ tail209:
 	VMASKMOVPS Y3, Y1, 32(AX)(DI*1)
 	LEAQ       (DI)(SI*4), DI
 
-next210:
+next211:
 	DECQ DX
-	JNE  pixel207
+	JNE  pixel208
 
-done211:
+done207:
 	VZEROUPPER
 	RET
 

@@ -77,28 +77,37 @@ func (m *machine) pixels(images, rows []string, body func(at func(string) place,
 		return m.at(Mem{Base: base[name], Index: index, Scale: 1})
 	}
 
-	pixel, vector, tail, next, done := label("pixel"), label("vector"), label("tail"), label("next"), label("done")
+	done := label("done")
 	TESTQ(pixels, pixels)
 	JEQ(LabelRef(done))
+	m.eachPixel(pixels, c, rest, j,
+		func() { body(at, nil); ADDQ(Imm(4*lanes), i) },
+		func() { body(at, k); LEAQ(Mem{Base: i, Index: rest, Scale: 4}, i) },
+		func() {})
+	Label(done)
+}
+
+// eachPixel runs full for each full vector of a pixel's channels, at byte j, up to byte c where the last one can start;
+// part for those that rest, if any; and then next; all for so many pixels.
+func (m *machine) eachPixel(pixels, c, rest, j reg.Register, full, part, next func()) {
+	pixel, vector, tail, end := label("pixel"), label("vector"), label("tail"), label("next")
 	Label(pixel)
 	XORQ(j, j)
 	CMPQ(j, c)
 	JGT(LabelRef(tail))
 	Label(vector)
-	body(at, nil)
-	ADDQ(Imm(4*lanes), i)
-	ADDQ(Imm(4*lanes), j)
+	full()
+	ADDQ(Imm(uint64(4*m.lanes())), j)
 	CMPQ(j, c)
 	JLE(LabelRef(vector))
 	Label(tail)
 	TESTQ(rest, rest)
-	JEQ(LabelRef(next))
-	body(at, k)
-	LEAQ(Mem{Base: i, Index: rest, Scale: 4}, i)
-	Label(next)
+	JEQ(LabelRef(end))
+	part()
+	Label(end)
+	next()
 	DECQ(pixels)
 	JNE(LabelRef(pixel))
-	Label(done)
 }
 
 // apart runs body over c channels of each of two images y and x, whose pixels lie yPix and xPix elements apart, and
@@ -117,25 +126,10 @@ func (m *machine) apart(channels reg.Register, rows []string, body func(at func(
 	SHLQ(Imm(2), c) // the last j at which a full vector can start
 	at := func(name string) place { return m.at(Mem{Base: base[name], Index: j, Scale: 1}) }
 
-	pixel, vector, tail, next := label("pixel"), label("vector"), label("tail"), label("next")
-	Label(pixel)
-	XORQ(j, j)
-	CMPQ(j, c)
-	JGT(LabelRef(tail))
-	Label(vector)
-	body(at, nil)
-	ADDQ(Imm(uint64(4*m.lanes())), j)
-	CMPQ(j, c)
-	JLE(LabelRef(vector))
-	Label(tail)
-	TESTQ(rest, rest)
-	JEQ(LabelRef(next))
-	body(at, k)
-	Label(next)
-	ADDQ(yPix, base["y"])
-	ADDQ(xPix, base["x"])
-	DECQ(pixels)
-	JNE(LabelRef(pixel))
+	m.eachPixel(pixels, c, rest, j, func() { body(at, nil) }, func() { body(at, k) }, func() {
+		ADDQ(yPix, base["y"])
+		ADDQ(xPix, base["x"])
+	})
 }
 
 // blockPixels is that of package simd: how many pixels of a channel are added up
