@@ -8,6 +8,7 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 	y := t.Temp(x.Shape[0], oh, ow, w.Shape[3])
 	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
 	tensor.Conv2D(y.Tensor, x.Tensor, w.Tensor, value(b), v, t.packsOf(w))
+	t.keep(x, w)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
 		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v, t.packsOf(w))
@@ -20,6 +21,7 @@ func (t *Tape) UpConv(x, w, b *Var, m tensor.Method) *Var {
 	y := t.Temp(n, 2*h, 2*wd, w.Shape[3])
 	t.MACs += len(y.Data) * len(w.Data) / w.Shape[3]
 	tensor.UpConv(y.Tensor, x.Tensor, w.Tensor, value(b), m, t.packsOf(w))
+	t.keep(x, w)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
 		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, m, t.packsOf(w))

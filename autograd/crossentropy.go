@@ -10,6 +10,7 @@ import "ddpm/tensor"
 func (t *Tape) CrossEntropy(logits *Var, labels []int) (loss *Var, per []float64) {
 	loss, per = t.Temp(1), make([]float64, len(labels))
 	loss.Data[0] = float32(tensor.CrossEntropy(per, logits.Tensor, labels))
+	t.keep(logits)
 	return t.record(loss, func() {
 		tensor.CrossEntropyGrad(t.sum(logits), logits.Tensor, labels, float64(loss.Grad.Data[0]))
 	}, logits), per

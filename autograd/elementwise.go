@@ -24,6 +24,7 @@ func (t *Tape) Scale(x *Var, s float64) *Var {
 func (t *Tape) SiLU(x *Var) *Var {
 	y := t.Temp(x.Shape...)
 	tensor.SiLU(y.Tensor, x.Tensor)
+	t.keep(x)
 	return t.record(y, func() { tensor.SiLUGrad(t.sum(x), x.Tensor, y.Grad) }, x)
 }
 
@@ -41,6 +42,7 @@ func (t *Tape) AddPerImage(x, e *Var) *Var {
 func (t *Tape) ScaleShift(x, e *Var) *Var {
 	y := t.Temp(x.Shape...)
 	tensor.ScaleShift(y.Tensor, x.Tensor, e.Tensor)
+	t.keep(x, e)
 	return t.record(y, func() {
 		tensor.ScaleShiftGrad(t.sum(x), t.sum(e), x.Tensor, e.Tensor, y.Grad)
 	}, x, e)

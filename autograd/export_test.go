@@ -6,4 +6,4 @@ package autograd
 func (t *Tape) Recorded() int { return len(t.nodes) }
 
 // ArenaBytes returns the memory the tape has allocated in all, for results and gradients.
-func (t *Tape) ArenaBytes() int { return t.mem.bytes }
+func (t *Tape) ArenaBytes() int { return t.mem.bytes() }

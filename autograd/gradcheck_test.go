@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"ddpm/autograd"
 	"ddpm/autograd/gradcheck"
 	"ddpm/internal/par"
@@ -69,8 +71,8 @@ func TestGradients(t *testing.T) {
 			return t.LinearPair(x[0], autograd.Pair{W1: x[1], B1: x[2], W2: x[3], B2: x[4]})
 		}, in(random(1, 33, 2, 5), random(2, 5, 7), random(3, 7), random(4, 7, 3), random(5, 3))},
 		{"LinearPair/transposed", func(t tape, x vars) *autograd.Var {
-			return t.LinearPair(x[0], autograd.Pair{W1: x[1], W2: x[2], Transposed: true})
-		}, in(random(1, 3, 5), random(2, 5, 7), random(3, 3, 7))},
+			return t.LinearPair(x[0], autograd.Pair{W1: x[1], W2: x[2], Transposed: true, Residual: x[3]})
+		}, in(random(1, 3, 5), random(2, 5, 7), random(3, 3, 7), random(4, 3, 3))},
 		{"Conv2D/direct", conv(direct), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
 		{"Conv2D/winograd 2", conv(wino2), in(random(1, 2, 5, 3, 3), random(2, 3, 3, 3, 7), random(3, 7))},
 		{"Conv2D/winograd 2, 17 images", conv(wino2), in(random(1, 17, 4, 6, 3), random(2, 3, 3, 3, 35), random(3, 35))},
@@ -106,8 +108,31 @@ func TestGradients(t *testing.T) {
 		}, in(random(1, 3, 4), random(2, 3, 4))},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { gradcheck.Check(t, tt.op, tt.in...) })
+		t.Run(tt.name, func(t *testing.T) {
+			gradcheck.Check(t, tt.op, tt.in...)
+			require.Equal(t, gradients(tt.op, tt.in, false), gradients(tt.op, tt.in, true), "with operands released after use")
+		})
 	}
+}
+
+// gradients returns those of op's operands, which are results themselves.
+func gradients(op gradcheck.Op, in []tensor.Tensor, release bool) [][]float32 {
+	tp := autograd.New()
+	var params, operands vars
+	for _, x := range in {
+		p := autograd.Param(x, tensor.New(x.Shape...))
+		params, operands = append(params, p), append(operands, tp.Scale(p, 1))
+	}
+	y := op(tp, operands)
+	if release {
+		tp.Release(operands...)
+	}
+	tp.Backward(loss(tp, y))
+	var grads [][]float32
+	for _, p := range params {
+		grads = append(grads, p.Grad.Data)
+	}
+	return grads
 }
 
 func in(xs ...tensor.Tensor) []tensor.Tensor { return xs }

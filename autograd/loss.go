@@ -10,6 +10,7 @@ import "ddpm/tensor"
 func (t *Tape) MSE(a, b *Var, weight []float64) (loss *Var, per []float64) {
 	loss, per = t.Temp(1), make([]float64, a.Shape[0])
 	loss.Data[0] = float32(tensor.MSE(per, a.Tensor, b.Tensor, weight))
+	t.keep(a, b)
 	return t.record(loss, func() {
 		tensor.MSEGrad(t.sum(a), t.sum(b), a.Tensor, b.Tensor, weight, float64(loss.Grad.Data[0]))
 	}, a, b), per

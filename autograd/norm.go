@@ -18,6 +18,7 @@ func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
 	y := t.Temp(x.Shape...)
 	stats := t.Temp(m.values().StatsShape(x.Shape[0])...)
 	tensor.GroupNorm(y.Tensor, stats.Tensor, x.Tensor, m.values())
+	t.keep(x, stats, m.Gamma)
 	t.Release(stats)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
@@ -31,6 +32,7 @@ type Block struct {
 	Join               *Var
 	W, B               *Var
 	PerImage, Residual *Var
+	Spent              bool // the residual is not used again: the result may take its memory
 	Method             tensor.Method
 }
 
@@ -55,16 +57,21 @@ func (t *Tape) NormSiLUConvShortcut(x *Var, b Block, w, bias *Var) (y, s *Var) {
 
 func (t *Tape) block(x *Var, b Block, w, bias *Var) (y, s *Var) {
 	n, h, wd, _ := x.Dims4()
-	y = t.Temp(n, h, wd, b.W.Shape[3])
+	v := b.values()
+	if b.Spent {
+		y = t.over(b.Residual)
+	} else {
+		y = t.Temp(n, h, wd, b.W.Shape[3])
+	}
 	stats := t.Temp(b.Norm.values().StatsShape(n)...)
 	t.MACs += len(y.Data) * len(b.W.Data) / b.W.Shape[3]
-	v := b.values()
 	if w != nil {
 		s = t.Temp(n, h, wd, w.Shape[1])
 		t.MACs += len(s.Data) * w.Shape[0]
 		v.Shortcut = tensor.Shortcut{W: w.Tensor, B: value(bias), S: s.Tensor}
 	}
 	tensor.NormSiLUConv(y.Tensor, stats.Tensor, x.Tensor, v, t.packsOf(b.W))
+	t.keep(x, b.Join, stats, b.Gamma, b.Beta, b.W, w)
 	t.Release(stats)
 	t.record(y, func() { t.blockGrad(x, y, s, stats, b, w, bias) }, x, b.Join, b.Gamma, b.Beta, b.W, b.B, b.PerImage, b.Residual, w, bias)
 	if s != nil {

@@ -21,6 +21,7 @@ type Var struct {
 	Grad tensor.Tensor
 
 	result bool   // of a recorded operation: its gradient is made when first added to
+	kept   bool   // a recorded gradient reads the value
 	dims   [4]int // what Shape is a slice of, if the tape made it
 }
 
@@ -99,14 +100,33 @@ func (t *Tape) Temp(shape ...int) *Var {
 	return v
 }
 
-// Release says that the caller will not read vs again, nor use them in another operation. An inference tape gives
-// their memory to what is computed next. A recording tape keeps them for their gradients.
-func (t *Tape) Release(vs ...*Var) {
-	if !t.inference {
-		return
+// over is Temp with the shape and, if nobody reads it any more, the memory of x, which is then empty.
+func (t *Tape) over(x *Var) *Var {
+	if x.kept || !t.mem.owns(x.Data) {
+		return t.Temp(x.Shape...)
 	}
+	v := t.vars.take()
+	v.Tensor = tensor.Tensor{Data: x.Data, Shape: slices.Clip(append(v.dims[:0], x.Shape...))}
+	x.Data = nil
+	return v
+}
+
+// Release says that the caller will not read vs again, nor use them in another operation. The tape gives their memory
+// to what is computed next, but for those whose values a gradient reads.
+func (t *Tape) Release(vs ...*Var) {
 	for _, v := range vs {
-		t.free(&v.Tensor)
+		if !v.kept {
+			t.free(&v.Tensor)
+		}
+	}
+}
+
+// keep notes that a gradient reads the values of vs, any of which may be nil.
+func (t *Tape) keep(vs ...*Var) {
+	for _, v := range vs {
+		if v != nil && !t.inference {
+			v.kept = true
+		}
 	}
 }
 
@@ -137,7 +157,8 @@ func (t *Tape) Backward(loss *Var) {
 	t.nodes = t.nodes[:0]
 }
 
-// record notes that out is the result of an operation with gradient back, if any operand is differentiable.
+// record notes that out is the result of an operation with gradient back, if any operand is differentiable. Those that
+// back reads are given to keep besides.
 func (t *Tape) record(out *Var, back func(), operands ...*Var) *Var {
 	if t.inference {
 		return out
@@ -159,7 +180,7 @@ func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
 		return tensor.Tensor{}, false
 	}
 	if v.Grad.Empty() {
-		v.Grad = tensor.Tensor{Data: t.mem.take(len(v.Data)), Shape: v.Shape}
+		v.Grad = tensor.Tensor{Data: t.mem.take(tensor.Size(v.Shape)), Shape: v.Shape} // the value may be gone
 		return v.Grad, false
 	}
 	return v.Grad, true

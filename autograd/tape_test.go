@@ -92,12 +92,12 @@ func TestInferenceReleases(t *testing.T) {
 	require.Panics(t, func() { _ = y.Data[0] }, "a late read fails")
 	z := tp.Scale(x, 2)
 	require.Same(t, memory, &z.Data[0], "the next result of its size takes its memory")
-	require.Equal(t, 4*12, tp.ArenaBytes())
+	require.Equal(t, 4*16, tp.ArenaBytes(), "in whole cache lines")
 
 	tp.Release(x, autograd.Const(x.Tensor)) // memory that is not the tape's stays its owner's
 	w := tp.Scale(z, 1)
 	require.NotSame(t, &x.Grad.Data[0], &w.Data[0])
-	require.Equal(t, 2*4*12, tp.ArenaBytes())
+	require.Equal(t, 2*4*16, tp.ArenaBytes())
 	require.Zero(t, tp.Recorded())
 
 	// An operation of many is no different: its result is the recording tape's, bit for bit.
@@ -106,25 +106,63 @@ func TestInferenceReleases(t *testing.T) {
 	require.NotSame(t, &a.Data[0], &b.Data[0])
 }
 
-func TestRecordingKeepsWhatIsReleased(t *testing.T) {
+// What a gradient reads outlives its release; what none reads gives its memory to the next result.
+func TestRecordingKeepsWhatGradientsRead(t *testing.T) {
 	run := func(release bool) (y, grad []float32) {
 		tp := autograd.New()
 		require.True(t, tp.Recording())
 		x := param(1, 4, 3)
 		a := tp.SiLU(x)
 		b := tp.SiLU(a)
+		s := tp.Add(a, b)
+		memory := &s.Data[0]
+		c := tp.Scale(s, 2)
 		if release {
-			tp.Release(a, b)
+			tp.Release(a, s)
+			require.NotNil(t, a.Data)
+			require.Nil(t, s.Data, "a late read fails")
 		}
-		c := tp.SiLU(b)
-		y = c.Clone().Data
-		tp.Backward(loss(tp, c))
+		d := tp.Scale(c, 3)
+		require.Equal(t, release, memory == &d.Data[0])
+		y = d.Clone().Data
+		tp.Backward(loss(tp, d))
 		return y, x.Grad.Data
 	}
 	y, grad := run(false)
 	y2, grad2 := run(true)
 	require.Equal(t, y, y2)
 	require.Equal(t, grad, grad2)
+}
+
+// A block whose residual is spent computes the same in its memory, unless that is the caller's or is read again.
+func TestSpentResidual(t *testing.T) {
+	run := func(spent bool) (y, dx, dr []float32) {
+		tp := autograd.New()
+		x, r := param(1, 2, 5, 3, 4), param(2, 2, 5, 3, 4)
+		b := autograd.Block{
+			Norm: autograd.Norm{Gamma: param(3, 4), Beta: param(4, 4), Groups: 2, Eps: 1e-5}, W: param(5, 3, 3, 4, 4), Spent: spent,
+		}
+		for _, b.Residual = range []*autograd.Var{r, tp.Scale(r, 2)} {
+			memory, kept := &b.Residual.Data[0], b.Residual == r
+			x = tp.NormSiLUConv(x, b)
+			require.Equal(t, spent && !kept, memory == &x.Data[0])
+			require.Equal(t, spent && !kept, b.Residual.Empty(), "a late read fails")
+		}
+		s := tp.Scale(r, 3)
+		b.Residual = s
+		read := tp.SiLU(s)
+		x = tp.NormSiLUConv(x, b)
+		require.False(t, s.Empty())
+		l := tp.Add(x, read)
+		y = l.Clone().Data
+		tp.Backward(loss(tp, l))
+		return y, b.Gamma.Grad.Data, r.Grad.Data
+	}
+	y, dx, dr := run(false)
+	y2, dx2, dr2 := run(true)
+	require.Equal(t, y, y2)
+	require.Equal(t, dx, dx2)
+	require.Equal(t, dr, dr2)
 }
 
 func TestResultsAreGoneAfterBackward(t *testing.T) {

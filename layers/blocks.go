@@ -68,10 +68,11 @@ func newResnet(p *Params, cfg *Config, in, out int, scale float64) *resnet {
 	return r
 }
 
-// forward returns y for x, or Concat(x, join) where join is not nil.
+// forward returns y for x, or for Concat(x, join) where join is not nil; it then releases both as soon as it can.
 func (r *resnet) forward(c *call, x, join *autograd.Var) *autograd.Var {
 	if join != nil && r.shortcut == nil { // the residual is the joined input itself
 		joined := c.Concat(x, join)
+		c.Release(x, join)
 		return replaced(c, joined, r.forward(c, joined, nil))
 	}
 	e := r.timeProj.forward(c, c.temb)
@@ -80,16 +81,16 @@ func (r *resnet) forward(c *call, x, join *autograd.Var) *autograd.Var {
 		first.PerImage = e
 	}
 	h, skip := r.firstHalf(c, x, first)
+	if join != nil {
+		c.Release(x, join)
+	}
 	var y *autograd.Var
 	if r.scaleShift || c.drop.P > 0 {
 		y = r.secondHalf(c, h, e, skip)
 	} else {
-		y = c.NormSiLUConv(h, autograd.Block{Norm: r.norm2, W: r.conv2.w, B: r.conv2.b, Residual: skip, Method: c.method})
+		y = c.NormSiLUConv(h, autograd.Block{Norm: r.norm2, W: r.conv2.w, B: r.conv2.b, Residual: skip, Spent: skip != x, Method: c.method})
 	}
 	c.Release(h, e)
-	if skip != x {
-		c.Release(skip)
-	}
 	return rescaled(c, y, r.scale)
 }
 
@@ -116,7 +117,11 @@ func (r *resnet) secondHalf(c *call, h, e, skip *autograd.Var) *autograd.Var {
 	v := tensor.Same3
 	v.Method = c.method
 	a = replaced(c, a, c.Conv2D(a, r.conv2.w, r.conv2.b, v))
-	return replaced(c, a, c.Add(a, skip))
+	y := replaced(c, a, c.Add(a, skip))
+	if r.shortcut != nil {
+		c.Release(skip)
+	}
+	return y
 }
 
 // replaced releases x and returns y, which takes its place.
@@ -167,16 +172,15 @@ func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
 	if a.norm != nil {
 		n = c.GroupNorm(x, *a.norm)
 	}
-	h := a.attend(c, n)
+	y := a.attend(c, n, x)
 	if n != x {
 		c.Release(n)
 	}
-	y := replaced(c, h, c.Add(h, x))
 	return rescaled(c, y, a.scale)
 }
 
-// attend returns to_out(attention(to_q(n), to_k(n), to_v(n))). One head of all channels takes two linear maps of the
-// pixels instead of four. With n [T C] an image's pixels, the scores are
+// attend returns x + to_out(attention(to_q(n), to_k(n), to_v(n))). One head of all channels takes two linear maps of
+// the pixels instead of four. With n [T C] an image's pixels, the scores are
 //
 //	(n·Wq + bq)·(n·Wk + bk)ᵀ = (n·Wq·Wkᵀ + bq·Wkᵀ)·nᵀ + terms that are the same for all keys
 //
@@ -185,15 +189,16 @@ func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
 //	P·(n·Wv + bv)·Wo + bo = (P·n·Wv + bv)·Wo + bo
 //
 // so n takes the place of keys and values, between a Pair of to_q and to_k and one of to_v and to_out.
-func (a *attention) attend(c *call, n *autograd.Var) *autograd.Var {
+func (a *attention) attend(c *call, n, x *autograd.Var) *autograd.Var {
 	if a.whole {
 		q := c.LinearPair(n, autograd.Pair{W1: a.q.w, B1: a.q.b, W2: a.k.w, Transposed: true})
 		h := c.Attention(q, n, n, 1)
 		c.Release(q)
-		return replaced(c, h, c.LinearPair(h, autograd.Pair{W1: a.v.w, B1: a.v.b, W2: a.o.w, B2: a.o.b}))
+		return replaced(c, h, c.LinearPair(h, autograd.Pair{W1: a.v.w, B1: a.v.b, W2: a.o.w, B2: a.o.b, Residual: x}))
 	}
 	q, k, v := a.q.forward(c, n), a.k.forward(c, n), a.v.forward(c, n)
 	h := c.Attention(q, k, v, a.heads)
 	c.Release(q, k, v)
-	return replaced(c, h, a.o.forward(c, h))
+	h = replaced(c, h, a.o.forward(c, h))
+	return replaced(c, h, c.Add(h, x))
 }

@@ -28,6 +28,7 @@ type Param struct {
 	Name string
 	*autograd.Var
 	Layout Layout
+	init   Init
 }
 
 // Params is the list of a network's parameters, and a scope in which new ones are named. The scopes of one network
@@ -54,18 +55,16 @@ func (p *Params) In(name string) *Params {
 	return &Params{p.scope + name + ".", p.registry}
 }
 
-// New declares a parameter in scope p and returns its variable, initialised. It panics if the name is taken or the
-// list is packed.
+// New declares a parameter in scope p and returns its variable, which has a value from Pack on. It panics if the name
+// is taken or the list is packed.
 func (p *Params) New(name string, l Layout, init Init, shape ...int) *autograd.Var {
 	name = p.scope + name
 	if p.names[name] || p.values != nil {
 		panic(fmt.Sprintf("layers: Params.New: got name %q, want a new one, before Pack", name))
 	}
 	p.names[name] = true
-	v := autograd.Const(tensor.New(shape...)) // until Pack gives it a gradient
-	s := rng.New(p.seed, rng.Init, uint64(len(p.list)), 0)
-	init(v.Tensor, &s)
-	p.list = append(p.list, Param{name, v, l})
+	v := autograd.Const(tensor.Tensor{Shape: slices.Clone(shape)})
+	p.list = append(p.list, Param{name, v, l, init})
 	return v
 }
 
@@ -84,20 +83,22 @@ func (p *Params) Count() int {
 // packAlign is the alignment of a parameter in the slabs, in floats: a cache line.
 const packAlign = 16
 
-// Pack moves all values into one slab and all gradients into another, so that zeroing, clipping, the optimiser and
-// averages are each one pass. Parameters start on cache lines; the gaps between them hold zeros.
+// Pack ends the list and makes the parameters: all values in one slab, initialised, and all gradients in another, so
+// that zeroing, clipping, the optimiser and averages are each one pass. Parameters start on cache lines; the gaps
+// between them hold zeros.
 func (p *Params) Pack() {
 	size := 0
 	for _, v := range p.list {
-		size += padded(len(v.Data))
+		size += padded(tensor.Size(v.Shape))
 	}
 	p.values, p.grads = make([]float32, size), make([]float32, size)
 	at := 0
-	for _, v := range p.list {
-		n := len(v.Data)
-		copy(p.values[at:], v.Data)
+	for i, v := range p.list {
+		n := tensor.Size(v.Shape)
 		v.Var.Data = p.values[at : at+n : at+n]
 		v.Var.Grad = tensor.Tensor{Data: p.grads[at : at+n : at+n], Shape: v.Shape}
+		s := rng.New(p.seed, rng.Init, uint64(i), 0)
+		v.init(v.Tensor, &s)
 		at += padded(n)
 	}
 }

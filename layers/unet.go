@@ -169,9 +169,7 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 		for j := range l.resnets {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			y := l.resnets[j].forward(c, h, skip)
-			c.Release(h, skip)
-			h = l.attend(c, j, y)
+			h = l.attend(c, j, l.resnets[j].forward(c, h, skip))
 		}
 		if l.resample != nil {
 			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b, c.method))

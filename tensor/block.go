@@ -140,11 +140,18 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs)
 	dst.check(d, x, b.Join, b.Shortcut)
 	g := blockGrads.take(blockGrad{Block: b, dst: dst, d: d, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)})
 	g.s = source{x: x, join: b.Join, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	g.joined = [2]blockInput{
+		{x: x, dx: dst.X, add: dst.AddX, to: x.Shape[3]},
+		{x: b.Join, dx: dst.Join, add: dst.AddJoin, from: x.Shape[3], to: d.cin},
+	}
 	par.For(d.n, g.prepare)
 	if f := d.winograd(); f != nil {
 		g.winograd(f, packs)
 	} else {
 		g.direct(packs)
+	}
+	for _, p := range g.inputs() {
+		p.short.done()
 	}
 	b.paramGrads(dst.Gamma, dst.Beta, stats, g.sums)
 	g.channelGrads()
@@ -163,9 +170,9 @@ type blockGrad struct {
 	s       source
 	stats   Tensor
 	dy      Tensor
-	sums    []float32 // channelSums of every image
-	dyBySum []float32 // [N Cout] sums over pixels of dy
-	short   packed    // the shortcut's weights, if it has an input gradient
+	joined  [2]blockInput // see inputs
+	sums    []float32     // channelSums of every image
+	dyBySum []float32     // [N Cout] sums over pixels of dy
 
 	// Of the input gradient in Winograd's form, a convolution of dy:
 	t tiling
@@ -199,7 +206,6 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	g.u = f.packedGrad(g.W, packs)
 	g.shortcut(packs)
 	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.dyBySum, g.back)
-	g.short.done()
 	g.u.done()
 }
 
@@ -224,63 +230,72 @@ func (g *blockGrad) direct(packs *Packs) {
 	par.For(g.d.n, func(i int, mem *par.Scratch) {
 		g.images(da.Data[i*size:][:size], i, i+1, mem)
 	})
-	g.short.done()
 	giveWork(da.Data)
 }
 
-// images carries da, the gradient of the activation of images n0…n1, back through SiLU and norm to dX, with the
-// shortcut's share. It overwrites da. The gradient of a joined input is made in da and then split.
+// images carries da, the gradient of the activation of images n0…n1, back through SiLU and norm to the block's inputs,
+// with the shortcut's share. It overwrites da.
 func (g *blockGrad) images(da []float32, n0, n1 int, mem *par.Scratch) {
 	size := g.d.h * g.d.w * g.d.cin
-	joined := !g.Join.Empty()
 	for k := n0; k < n1; k++ {
-		mem.Within(func() {
-			da := da[(k-n0)*size:][:size]
-			if joined {
-				x := mem.Floats(size)
-				g.s.channels(x, k*g.d.h*g.d.w, 0, g.d.cin)
-				g.image(da, false, da, x, k, mem)
-			} else {
-				g.image(imageOf(g.dst.X, k), g.dst.AddX, da, imageOf(g.s.x, k), k, mem)
-			}
-		})
-	}
-	if !joined {
-		if !g.dst.X.Empty() {
-			g.shortcutInput(g.dst.X.Data[n0*size:], n0, n1)
-		}
-		return
-	}
-	g.shortcutInput(da, n0, n1)
-	parts := concat{a: g.dst.X, addA: g.dst.AddX, b: g.dst.Join, addB: g.dst.AddJoin}
-	for k := n0; k < n1; k++ {
-		parts.splitImage(da[(k-n0)*size:][:size], k, g.d.cin)
+		mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
 	}
 }
 
-// image carries da, the gradient of image i's activation, back to the image x. It overwrites da.
-func (g *blockGrad) image(dx []float32, add bool, da, x []float32, i int, mem *par.Scratch) {
+// image is images for image i.
+func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
 	c := g.d.cin
 	sum := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
 	scale, shift := g.s.norm(i)
-	simd.NormSiLUGrad(da, x, da, scale, shift, sum.du, sum.dux)
-	g.backward(dx, add, da, x, g.Block.stats(g.stats, i), sum, mem)
+	for _, p := range g.inputs() {
+		simd.NormSiLUGrad(da[p.from:], c, imageOf(p.x, i), scale[p.from:p.to], shift[p.from:p.to], sum.du[p.from:p.to], sum.dux[p.from:p.to])
+	}
+	pixels := g.d.h * g.d.w
+	ka, kb, kc := g.gradFactors(g.Block.stats(g.stats, i), sum, pixels, mem)
+	for _, p := range g.inputs() {
+		if p.dx.Empty() {
+			continue
+		}
+		dx := imageOf(p.dx, i)
+		simd.Affine3(dx, da[p.from:], c, imageOf(p.x, i), ka[p.from:p.to], kb[p.from:p.to], kc[p.from:p.to], p.add)
+		if p.short.data != nil {
+			out := g.Shortcut.W.Shape[1]
+			addRows(dx, imageOf(g.Shortcut.S, i), p.short.data, pixels, out, out, p.to-p.from, nil, true)
+		}
+	}
 }
 
-// shortcut adds the shortcut's weight gradients and packs its weights for shortcutInput.
+// blockInput is one of the tensors that a block's input is joined of: channels from…to.
+type blockInput struct {
+	x, dx    Tensor
+	add      bool // to dx
+	from, to int
+	short    packed // the shortcut's weights for its input gradient
+}
+
+// inputs returns what the input is joined of: one tensor, or two.
+func (g *blockGrad) inputs() []blockInput {
+	if g.Join.Empty() {
+		return g.joined[:1]
+	}
+	return g.joined[:]
+}
+
+// shortcut adds the shortcut's weight gradients and packs its weights for its input gradient.
 func (g *blockGrad) shortcut(packs *Packs) {
 	c := g.Shortcut
 	if c.W.Empty() {
 		return
 	}
-	in, out := c.W.Dims2()
-	ca := g.s.x.Shape[3]
-	LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, 0, ca), g.dst.ShortcutB, g.s.x, rowsOf(c.W, 0, ca), c.S, nil)
-	if ca < in {
-		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, ca, in), Tensor{}, g.Join, rowsOf(c.W, ca, in), c.S, nil)
-	}
-	if !g.dst.X.Empty() || !g.dst.Join.Empty() {
-		g.short = packs.packed(c.W, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, c.W.Data, in, out) })
+	out, bias := c.W.Shape[1], g.dst.ShortcutB
+	for i := range g.inputs() {
+		p := &g.joined[i]
+		w := rowsOf(c.W, p.from, p.to)
+		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, p.from, p.to), bias, p.x, w, c.S, nil)
+		bias = Tensor{} // is added once
+		if !p.dx.Empty() {
+			p.short = packs.packed(w, panelsGrad, panelSize(out, p.to-p.from), func(to []float32) { packTransposed(to, w.Data, p.to-p.from, out) })
+		}
 	}
 }
 
@@ -291,14 +306,4 @@ func rowsOf(w Tensor, r0, r1 int) Tensor {
 	}
 	cols := w.Shape[1]
 	return From(w.Data[r0*cols:r1*cols], r1-r0, cols)
-}
-
-// shortcutInput adds the shortcut's input gradient, if there is one, to dx, which holds that of images n0…n1.
-func (g *blockGrad) shortcutInput(dx []float32, n0, n1 int) {
-	if g.short.data == nil {
-		return
-	}
-	in, out := g.Shortcut.W.Dims2()
-	pixels := g.d.h * g.d.w
-	addRows(dx, g.Shortcut.S.Data[n0*pixels*out:], g.short.data, (n1-n0)*pixels, out, out, in, nil, true)
 }

@@ -60,12 +60,7 @@ func joinPixels(dst, a, b []float32, ca, cb int) {
 
 // split computes row i of the parts that are wanted.
 func (c *concat) split(i int, _ *par.Scratch) {
-	size, all := perImage(c.y), c.y.Shape[len(c.y.Shape)-1]
-	c.splitImage(c.y.Data[i*size:][:size], i, all)
-}
-
-// splitImage is split for a row y that lies elsewhere, of the given number of channels.
-func (c *concat) splitImage(y []float32, i, channels int) {
+	y, channels := imageOf(c.y, i), c.y.Shape[len(c.y.Shape)-1]
 	takeChannels(c.a, c.addA, y, i, channels, true)
 	takeChannels(c.b, c.addB, y, i, channels, false)
 }

@@ -13,7 +13,7 @@ import (
 func Linear(y, x, w, b Tensor, packs *Packs) {
 	rows, in, out := linearDims("Linear", y, x, w, b)
 	wp := packs.packed(w, panels, panelSize(in, out), func(p []float32) { packPanels(p, w.Data, in, out) })
-	rowsTimes(y.Data, x.Data, wp.data, rows, in, out, b.Data, false)
+	rowsTimes(y.Data, x.Data, wp.data, rows, in, out, b.Data, nil)
 	wp.done()
 }
 
@@ -26,7 +26,7 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	checkOptional("LinearGrad: db", db, out)
 	if !dx.Empty() {
 		wt := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
-		rowsTimes(dx.Data, dy.Data, wt.data, rows, out, in, nil, add)
+		rowsTimes(dx.Data, dy.Data, wt.data, rows, out, in, nil, added(dx.Data, add))
 		wt.done()
 	}
 	if !db.Empty() {
@@ -148,25 +148,32 @@ func (c *packing) transposedPanel(i int, _ *par.Scratch) {
 // rowBlock is the number of rows of a matrix product that one piece computes.
 const rowBlock = 112
 
-// rowsTimes computes y (+)= x·w + b, for x [rows in] and w packed in panels of 32 columns. With few rows the pieces
-// are groups of columns too.
-func rowsTimes(y, x, wp []float32, rows, in, out int, b []float32, add bool) {
+// rowsTimes computes y = x·w + b + plus, for x [rows in] and w packed in panels of 32 columns. plus may be nil, or y
+// itself. With few rows the pieces are groups of columns too.
+func rowsTimes(y, x, wp []float32, rows, in, out int, b, plus []float32) {
 	blocks, panels := (rows+rowBlock-1)/rowBlock, (out+panelWidth-1)/panelWidth
 	groups := 1
 	if blocks < 8 {
 		groups = min(panels, 8)
 	}
-	c := rowProducts.take(rowProduct{y, x, wp, b, rows, in, out, groups, add})
+	c := rowProducts.take(rowProduct{y, x, wp, b, plus, rows, in, out, groups})
 	par.For(blocks*groups, c.piece)
 	rowProducts.give(c)
 }
 
 // rowProduct is one call of rowsTimes.
 type rowProduct struct {
-	y, x, wp, b   []float32
-	rows, in, out int
-	groups        int // of columns
-	add           bool
+	y, x, wp, b, plus []float32
+	rows, in, out     int
+	groups            int // of columns
+}
+
+// added returns what rowsTimes adds for y to be added to, or else overwritten.
+func added(y []float32, add bool) []float32 {
+	if add {
+		return y
+	}
+	return nil
 }
 
 var rowProducts frames[rowProduct]
@@ -184,13 +191,34 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 		M: r1 - r0, N: c1 - c0, K: c.in,
 		A: c.x[r0*c.in : r1*c.in], ARow: c.in, AK: 1, AOff: zeroOffset,
 		B: c.wp[p0*panelWidth*c.in:], BRow: panelWidth, BPanel: panelWidth * c.in, BOff: zeroOffset,
-		C: c.y[r0*c.out+c0:], CRow: c.out, Add: c.add,
+		C: c.y[r0*c.out+c0:], CRow: c.out,
 		Ahead: &soon,
 	}
+	var bias []float32
 	if c.b != nil {
-		g.Bias = c.b[c0:c1]
+		bias = c.b[c0:c1]
+	}
+	if c.plus == nil {
+		g.Bias = bias
+	} else {
+		g.Add = true
+		c.start(g.C, c.plus[r0*c.out+c0:], bias, g.M, g.N)
 	}
 	g.Run()
+}
+
+// start writes what the product is added to, plus + bias, to the first cols columns of some rows.
+func (c *rowProduct) start(y, plus, bias []float32, rows, cols int) {
+	same := &y[0] == &plus[0]
+	for r := range rows {
+		row := y[r*c.out:][:cols]
+		if !same {
+			copy(row, plus[r*c.out:])
+		}
+		if bias != nil {
+			simd.Axpy(row, 1, bias)
+		}
+	}
 }
 
 // addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them.

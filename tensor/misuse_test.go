@@ -94,6 +94,9 @@ func TestShapeMisuse(t *testing.T) {
 		{"LinearPair", func() { tensor.LinearPair(z(4, 6), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, nil) }},
 		{"LinearPair: B1", func() { tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), B1: z(5)}, nil) }},
 		{"LinearPair", func() { tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), B2: z(3)}, nil) }},
+		{"LinearPair: Residual", func() {
+			tensor.LinearPair(z(4, 5), z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5), Residual: z(4, 8)}, nil)
+		}},
 		{"LinearPairGrad: dx", func() {
 			tensor.LinearPairGrad(z(4, 5), false, tensor.PairGrad{}, z(4, 8), tensor.Pair{W1: z(8, 3), W2: z(3, 5)}, z(4, 5), nil)
 		}},

@@ -85,7 +85,10 @@ func (g *normCall) backward(i int, mem *par.Scratch) {
 	clear(s.du)
 	clear(s.dux)
 	simd.NormGrad(s.du, s.dux, x, dy)
-	g.Norm.backward(imageOf(g.dx, i), g.add, dy, x, g.Norm.stats(g.stats, i), s, mem)
+	if dx := imageOf(g.dx, i); dx != nil {
+		ka, kb, kc := g.gradFactors(g.Norm.stats(g.stats, i), s, size/c, mem)
+		simd.Affine3(dx, dy, c, x, ka, kb, kc, g.add)
+	}
 }
 
 // stats returns image i's part of stats: mean and 1/√(var+Eps) of each group in turn.
@@ -148,20 +151,17 @@ func (m Norm) affineInto(scale, shift, st []float32) {
 // channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x.
 type channelSums struct{ du, dux []float32 }
 
-// backward computes the gradient of one image's norm for its input. With x̂ = (x−mean)·r, r = 1/√(var+Eps), and
-// means over the group's channels and pixels,
+// gradFactors returns what the gradient of one image's norm for its input is made of. With x̂ = (x−mean)·r,
+// r = 1/√(var+Eps), and means over the group's channels and pixels,
 //
 //	dx = r·(du·γ − mean(du·γ) − x̂·mean(du·γ·x̂))
 //
-// which is a·du + b·x + c with a, b and c per channel. dx may be nil, or du.
-func (m Norm) backward(dx []float32, add bool, du, x, st []float32, s channelSums, mem *par.Scratch) {
-	if dx == nil {
-		return
-	}
+// which is ka·du + kb·x + kc with a factor of each kind per channel.
+func (m Norm) gradFactors(st []float32, s channelSums, pixels int, mem *par.Scratch) (ka, kb, kc []float32) {
 	c := len(m.Gamma.Data)
-	ka, kb, kc := mem.Floats(c), mem.Floats(c), mem.Floats(c)
+	ka, kb, kc = mem.Floats(c), mem.Floats(c), mem.Floats(c)
 	width := c / m.Groups
-	count := float64(len(x) / c * width)
+	count := float64(pixels * width)
 	for g := range m.Groups {
 		mean, r := float64(st[2*g]), float64(st[2*g+1])
 		gamma, du, dux := m.Gamma.Data[g*width:][:width], s.du[g*width:][:width], s.dux[g*width:][:width]
@@ -178,7 +178,7 @@ func (m Norm) backward(dx []float32, add bool, du, x, st []float32, s channelSum
 			ka[j], kb[j], kc[j] = gamma[j]*st[2*g+1], float32(b), float32(shift)
 		}
 	}
-	simd.Affine3(dx, du, x, ka, kb, kc, add)
+	return ka, kb, kc
 }
 
 // paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums holds each image's channelSums.

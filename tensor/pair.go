@@ -12,13 +12,15 @@ import (
 //	(x·W1 + B1)·W2 + B2 = x·(W1·W2) + (B1·W2 + B2)
 //
 // which takes half the multiplications where x has many more rows than the weights. W1 [In Mid], B1 [Mid] or empty,
-// W2 [Mid Out], B2 [Out] or empty. If Transposed is set, W2 is [Out Mid] and stands for its transpose.
+// W2 [Mid Out], B2 [Out] or empty. If Transposed is set, W2 is [Out Mid] and stands for its transpose. Residual, of the
+// result's shape or empty, is added to it.
 type Pair struct {
 	W1, B1, W2, B2 Tensor
 	Transposed     bool
+	Residual       Tensor
 }
 
-// LinearPair computes y = (x·W1 + B1)·W2 + B2, for every row of x. x [N … In], y [N … Out]. packs may be nil.
+// LinearPair computes y = (x·W1 + B1)·W2 + B2 + Residual, for every row of x. x [N … In], y [N … Out]. packs may be nil.
 func LinearPair(y, x Tensor, p Pair, packs *Packs) {
 	d := p.dims("LinearPair", y, x)
 	size := panelSize(d.in, d.out)
@@ -26,7 +28,7 @@ func LinearPair(y, x Tensor, p Pair, packs *Packs) {
 		d.withProduct(func(product []float32) { packPanels(dst, product, d.in, d.out) })
 		d.bias(dst[size:])
 	})
-	rowsTimes(y.Data, x.Data, w.data[:size], d.positions, d.in, d.out, w.data[size:], false)
+	rowsTimes(y.Data, x.Data, w.data[:size], d.positions, d.in, d.out, w.data[size:], p.Residual.Data)
 	w.done()
 }
 
@@ -37,7 +39,7 @@ type PairGrad struct{ W1, B1, W2, B2 Tensor }
 //
 //	dx += dy·(W1·W2)ᵀ   dW1 += G·W2ᵀ   dB1 += s·W2ᵀ   dW2 += W1ᵀ·G + B1ᵀ·s   dB2 += s
 //
-// dx is overwritten instead if add is false. G and s are sums over GradChunk images at a time, each of which is
+// dx is overwritten instead if add is false. The gradient of the residual is dy itself. G and s are sums over GradChunk images at a time, each of which is
 // multiplied and added by itself, in order. packs may be nil.
 func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tensor, packs *Packs) {
 	const op = "LinearPairGrad"
@@ -51,7 +53,7 @@ func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tens
 		wt := packs.packedPair(p, pairPanelsGrad, panelSize(d.out, d.in), func(to []float32) {
 			d.withProduct(func(product []float32) { packTransposed(to, product, d.in, d.out) })
 		})
-		rowsTimes(dx.Data, dy.Data, wt.data, d.positions, d.out, d.in, nil, add)
+		rowsTimes(dx.Data, dy.Data, wt.data, d.positions, d.out, d.in, nil, added(dx.Data, add))
 		wt.done()
 	}
 	g := pairGrads.take(pairGrad{pairDims: d, dst: dst, sums: takeWork(d.n * d.out), back: takeWork(panelSize(d.out, d.mid))})
@@ -84,6 +86,7 @@ func (p Pair) dims(op string, y, x Tensor) pairDims {
 		panic(fmt.Sprintf("tensor: %s: got weights %v and %v (transposed: %v), want the second to take what the first makes", op, p.W1.Shape, p.W2.Shape, p.Transposed))
 	}
 	checkOptional(op+": B1", p.B1, mid)
+	checkOptional(op+": Residual", p.Residual, y.Shape...)
 	return pairDims{p, x.Shape[0], linearRows(op, y, x, in, out, p.B2), in, mid, out}
 }
 
@@ -101,7 +104,7 @@ func (d pairDims) packSecond(to []float32, transpose bool) {
 func (d pairDims) timesSecond(y, x []float32, rows int, add bool) {
 	packed := takeWork(panelSize(d.mid, d.out))
 	d.packSecond(packed, d.Transposed)
-	rowsTimes(y, x, packed, rows, d.mid, d.out, nil, add)
+	rowsTimes(y, x, packed, rows, d.mid, d.out, nil, added(y, add))
 	giveWork(packed)
 }
 
@@ -143,7 +146,7 @@ func (g *pairGrad) biases() {
 	}
 	if !g.dst.B1.Empty() {
 		sums := takeWork(g.n * g.mid)
-		rowsTimes(sums, g.sums, g.back, g.n, g.out, g.mid, nil, false)
+		rowsTimes(sums, g.sums, g.back, g.n, g.out, g.mid, nil, nil)
 		addImageSums(g.dst.B1.Data, sums)
 		giveWork(sums)
 	}

@@ -93,6 +93,14 @@ func TestLinearPairDefinition(t *testing.T) {
 					tensor.LinearPair(again, x, p, packs)
 					identical(t, what("y with Packs"), again.Data, y.Data)
 				}
+				residual := p
+				residual.Residual = random(7, dy.Shape...)
+				sum := h.times(second, b2)
+				for i, v := range residual.Residual.Data {
+					sum.data[i] += float64(v)
+				}
+				tensor.LinearPair(y, x, residual, packs)
+				near(t, what("y with a residual"), y, sum.data, 1, directTolerance*depth)
 
 				dx, d := undefined(x.Shape...), tensor.PairGrad{W1: tensor.New(p.W1.Shape...), W2: tensor.New(p.W2.Shape...)}
 				if biased {

@@ -22,7 +22,7 @@ func Fill(x []float32) {
 // A Scratch is temporary memory owned by one worker. What Floats returned is valid until the piece that asked for it
 // returns; the memory itself is kept, so that steady work allocates nothing.
 type Scratch struct {
-	block []float32 // the current block; earlier, smaller ones are kept alive by whoever holds slices of them
+	block []float32 // the current block; earlier ones are kept alive by whoever holds slices of them
 	used  int       // floats of block in use
 	held  int       // floats the current piece holds, in blocks of any size
 	want  int       // the most it has held
@@ -46,21 +46,21 @@ func (s *Scratch) Floats(n int) []float32 {
 	return x
 }
 
-// Within calls f and takes back what f asked for, so that a loop in one piece can use the same memory again. It keeps
-// what f took in a new block, where that became necessary, until the piece returns.
+// Within calls f and takes back what f asked for, so that a loop in one piece can use the same memory again.
 func (s *Scratch) Within(f func()) {
-	size, used, held := len(s.block), s.used, s.held
+	block, used, held := s.block, s.used, s.held
 	f()
-	s.held = held
-	if len(s.block) == size { // blocks only ever grow: it is the same one
+	s.held, s.used = held, 0 // a new block holds f's alone
+	if len(block) > 0 && &block[0] == &s.block[0] {
 		s.used = used
 	}
 }
 
-// reset takes back everything. If the last piece needed more than one block, the next gets one that holds it all.
+// reset takes back everything. If the last piece needed more than one block, the next gets one that holds it all. Blocks
+// at least double, so that those given up are no more than the last.
 func (s *Scratch) reset() {
 	if s.want > len(s.block) {
-		s.block = make([]float32, s.want)
+		s.block = make([]float32, max(s.want, 2*len(s.block)))
 	}
 	s.used, s.held, s.want = 0, 0, 0
 }

@@ -1197,9 +1197,11 @@ TEXT ·normSiLUAVX512(SB), NOSPLIT, $0-120
 	MOVQ         scale_base+72(FP), BX
 	MOVQ         shift_base+96(FP), SI
 	MOVQ         pixels+64(FP), DI
-	MOVQ         yPix+24(FP), R8
-	MOVQ         xPix+56(FP), R9
+	MOVQ         AX, R8
 	SHLQ         $0x02, R8
+	MOVQ         yPix+24(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         xPix+56(FP), R9
 	SHLQ         $0x02, R9
 	MOVQ         AX, R10
 	ANDQ         $0x1f, R10
@@ -1358,9 +1360,9 @@ next33:
 	VZEROUPPER
 	RET
 
-// func normSiLUGradAVX512(du []float32, x []float32, da []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+// func normSiLUGradAVX512(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-176
+TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSS vec_bfb8aa3b<>+0(SB), Z0
 	VBROADCASTSS vec_4b400000<>+0(SB), Z1
 	VBROADCASTSS vec_3f318000<>+0(SB), Z2
@@ -1374,44 +1376,44 @@ TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-176
 	VBROADCASTSS vec_3f800000<>+0(SB), Z10
 	VBROADCASTSS vec_42ae0000<>+0(SB), Z11
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Z12
-	MOVQ         du_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         da_base+48(FP), DX
-	MOVQ         pixels+168(FP), BX
-	MOVQ         sum_len+128(FP), SI
+	MOVQ         da_base+0(FP), AX
+	MOVQ         x_base+32(FP), CX
+	MOVQ         pixels+152(FP), DX
+	MOVQ         sum_len+112(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         daPix+24(FP), SI
 	SHLQ         $0x02, SI
-	XORQ         DI, DI
-	TESTQ        BX, BX
+	TESTQ        DX, DX
 	JEQ          done38
 
 block34:
-	MOVQ    $0x00000040, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	XORQ    R9, R9
+	MOVQ    $0x00000040, DI
+	CMPQ    DX, DI
+	CMOVQLT DX, DI
+	XORQ    R8, R8
 
 vector35:
-	MOVQ    SI, R10
-	SUBQ    R9, R10
-	CMPQ    R10, $0x40
+	MOVQ    BX, R9
+	SUBQ    R8, R9
+	CMPQ    R9, $0x40
 	JLT     tail36
-	MOVQ    scale_base+72(FP), R10
-	VMOVUPS (R10)(R9*1), Z13
-	MOVQ    shift_base+96(FP), R10
-	VMOVUPS (R10)(R9*1), Z14
+	MOVQ    scale_base+56(FP), R9
+	VMOVUPS (R9)(R8*1), Z13
+	MOVQ    shift_base+80(FP), R9
+	VMOVUPS (R9)(R8*1), Z14
 	VXORPS  Z15, Z15, Z15
 	VXORPS  Z16, Z16, Z16
 	VXORPS  Z17, Z17, Z17
 	VXORPS  Z18, Z18, Z18
-	LEAQ    (DI)(R9*1), R10
-	MOVQ    R8, R12
-	SUBQ    $0x02, R12
+	LEAQ    (AX)(R8*1), R9
+	LEAQ    (CX)(R8*1), R10
+	MOVQ    DI, R11
+	SUBQ    $0x02, R11
 	JLT     last40
 
 pair39:
-	LEAQ        (R10)(SI*1), R11
-	VMOVUPS     (CX)(R10*1), Z19
-	VMOVUPS     (CX)(R11*1), Z20
+	VMOVUPS     (R10), Z19
+	VMOVUPS     (R10)(BX*1), Z20
 	VMULPS      Z13, Z19, Z21
 	VMULPS      Z13, Z20, Z22
 	VADDPS      Z14, Z21, Z21
@@ -1474,26 +1476,27 @@ pair39:
 	VFMADD213PS Z10, Z22, Z21
 	VMULPS      Z23, Z25, Z22
 	VMULPS      Z21, Z26, Z21
-	VMOVUPS     (DX)(R10*1), Z23
-	VMOVUPS     (DX)(R11*1), Z24
+	VMOVUPS     (R9), Z23
+	VMOVUPS     (R9)(SI*1), Z24
 	VMULPS      Z23, Z22, Z22
 	VMULPS      Z24, Z21, Z21
-	VMOVUPS     Z22, (AX)(R10*1)
-	VMOVUPS     Z21, (AX)(R11*1)
+	VMOVUPS     Z22, (R9)
+	VMOVUPS     Z21, (R9)(SI*1)
 	VADDPS      Z22, Z15, Z15
 	VADDPS      Z21, Z16, Z16
 	VMULPS      Z19, Z22, Z19
 	VMULPS      Z20, Z21, Z20
 	VADDPS      Z19, Z17, Z17
 	VADDPS      Z20, Z18, Z18
-	LEAQ        (R10)(SI*2), R10
-	SUBQ        $0x02, R12
+	LEAQ        (R9)(SI*2), R9
+	LEAQ        (R10)(BX*2), R10
+	SUBQ        $0x02, R11
 	JGE         pair39
 
 last40:
-	CMPQ        R12, $-1
+	CMPQ        R11, $-1
 	JNE         flush41
-	VMOVUPS     (CX)(R10*1), Z19
+	VMOVUPS     (R10), Z19
 	VMULPS      Z13, Z19, Z13
 	VADDPS      Z14, Z13, Z13
 	VMAXPS      Z13, Z12, Z13
@@ -1525,51 +1528,51 @@ last40:
 	VMOVUPS     Z14, Z14
 	VFMADD213PS Z10, Z13, Z14
 	VMULPS      Z14, Z20, Z13
-	VMOVUPS     (DX)(R10*1), Z14
+	VMOVUPS     (R9), Z14
 	VMULPS      Z14, Z13, Z13
-	VMOVUPS     Z13, (AX)(R10*1)
+	VMOVUPS     Z13, (R9)
 	VADDPS      Z13, Z15, Z15
 	VMULPS      Z19, Z13, Z13
 	VADDPS      Z13, Z17, Z17
 
 flush41:
-	MOVQ    sum_base+120(FP), R10
-	VMOVUPS (R10)(R9*1), Z13
+	MOVQ    sum_base+104(FP), R9
+	VMOVUPS (R9)(R8*1), Z13
 	VADDPS  Z16, Z15, Z14
 	VADDPS  Z14, Z13, Z13
-	VMOVUPS Z13, (R10)(R9*1)
-	MOVQ    sumX_base+144(FP), R10
-	VMOVUPS (R10)(R9*1), Z13
+	VMOVUPS Z13, (R9)(R8*1)
+	MOVQ    sumX_base+128(FP), R9
+	VMOVUPS (R9)(R8*1), Z13
 	VADDPS  Z18, Z17, Z14
 	VADDPS  Z14, Z13, Z13
-	VMOVUPS Z13, (R10)(R9*1)
-	ADDQ    $0x40, R9
+	VMOVUPS Z13, (R9)(R8*1)
+	ADDQ    $0x40, R8
 	JMP     vector35
 
 tail36:
-	SHRQ      $0x02, R10
+	SHRQ      $0x02, R9
 	JEQ       end37
-	MOVQ      $-1, R11
-	BZHIQ     R10, R11, R11
-	KMOVW     R11, K1
-	SHRQ      $0x10, R11
-	MOVQ      scale_base+72(FP), R10
-	VMOVUPS.Z (R10)(R9*1), K1, Z13
-	MOVQ      shift_base+96(FP), R10
-	VMOVUPS.Z (R10)(R9*1), K1, Z14
+	MOVQ      $-1, R10
+	BZHIQ     R9, R10, R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	MOVQ      scale_base+56(FP), R9
+	VMOVUPS.Z (R9)(R8*1), K1, Z13
+	MOVQ      shift_base+80(FP), R9
+	VMOVUPS.Z (R9)(R8*1), K1, Z14
 	VXORPS    Z15, Z15, Z15
 	VXORPS    Z16, Z16, Z16
 	VXORPS    Z17, Z17, Z17
 	VXORPS    Z18, Z18, Z18
-	LEAQ      (DI)(R9*1), R10
-	MOVQ      R8, R12
-	SUBQ      $0x02, R12
+	LEAQ      (AX)(R8*1), R9
+	LEAQ      (CX)(R8*1), R10
+	MOVQ      DI, R11
+	SUBQ      $0x02, R11
 	JLT       last43
 
 pair42:
-	LEAQ        (R10)(SI*1), R11
-	VMOVUPS.Z   (CX)(R10*1), K1, Z19
-	VMOVUPS.Z   (CX)(R11*1), K1, Z20
+	VMOVUPS.Z   (R10), K1, Z19
+	VMOVUPS.Z   (R10)(BX*1), K1, Z20
 	VMULPS      Z13, Z19, Z21
 	VMULPS      Z13, Z20, Z22
 	VADDPS      Z14, Z21, Z21
@@ -1632,26 +1635,27 @@ pair42:
 	VFMADD213PS Z10, Z22, Z21
 	VMULPS      Z23, Z25, Z22
 	VMULPS      Z21, Z26, Z21
-	VMOVUPS.Z   (DX)(R10*1), K1, Z23
-	VMOVUPS.Z   (DX)(R11*1), K1, Z24
+	VMOVUPS.Z   (R9), K1, Z23
+	VMOVUPS.Z   (R9)(SI*1), K1, Z24
 	VMULPS      Z23, Z22, Z22
 	VMULPS      Z24, Z21, Z21
-	VMOVUPS     Z22, K1, (AX)(R10*1)
-	VMOVUPS     Z21, K1, (AX)(R11*1)
+	VMOVUPS     Z22, K1, (R9)
+	VMOVUPS     Z21, K1, (R9)(SI*1)
 	VADDPS      Z22, Z15, Z15
 	VADDPS      Z21, Z16, Z16
 	VMULPS      Z19, Z22, Z19
 	VMULPS      Z20, Z21, Z20
 	VADDPS      Z19, Z17, Z17
 	VADDPS      Z20, Z18, Z18
-	LEAQ        (R10)(SI*2), R10
-	SUBQ        $0x02, R12
+	LEAQ        (R9)(SI*2), R9
+	LEAQ        (R10)(BX*2), R10
+	SUBQ        $0x02, R11
 	JGE         pair42
 
 last43:
-	CMPQ        R12, $-1
+	CMPQ        R11, $-1
 	JNE         flush44
-	VMOVUPS.Z   (CX)(R10*1), K1, Z19
+	VMOVUPS.Z   (R10), K1, Z19
 	VMULPS      Z13, Z19, Z13
 	VADDPS      Z14, Z13, Z13
 	VMAXPS      Z13, Z12, Z13
@@ -1683,30 +1687,33 @@ last43:
 	VMOVUPS     Z14, Z14
 	VFMADD213PS Z10, Z13, Z14
 	VMULPS      Z14, Z20, Z13
-	VMOVUPS.Z   (DX)(R10*1), K1, Z14
+	VMOVUPS.Z   (R9), K1, Z14
 	VMULPS      Z14, Z13, Z13
-	VMOVUPS     Z13, K1, (AX)(R10*1)
+	VMOVUPS     Z13, K1, (R9)
 	VADDPS      Z13, Z15, Z15
 	VMULPS      Z19, Z13, Z13
 	VADDPS      Z13, Z17, Z17
 
 flush44:
-	MOVQ      sum_base+120(FP), R10
-	VMOVUPS.Z (R10)(R9*1), K1, Z13
+	MOVQ      sum_base+104(FP), R9
+	VMOVUPS.Z (R9)(R8*1), K1, Z13
 	VADDPS    Z16, Z15, Z14
 	VADDPS    Z14, Z13, Z13
-	VMOVUPS   Z13, K1, (R10)(R9*1)
-	MOVQ      sumX_base+144(FP), R10
-	VMOVUPS.Z (R10)(R9*1), K1, Z13
+	VMOVUPS   Z13, K1, (R9)(R8*1)
+	MOVQ      sumX_base+128(FP), R9
+	VMOVUPS.Z (R9)(R8*1), K1, Z13
 	VADDPS    Z18, Z17, Z14
 	VADDPS    Z14, Z13, Z13
-	VMOVUPS   Z13, K1, (R10)(R9*1)
+	VMOVUPS   Z13, K1, (R9)(R8*1)
 
 end37:
-	SUBQ  R8, BX
-	IMULQ SI, R8
-	ADDQ  R8, DI
-	TESTQ BX, BX
+	MOVQ  DI, R9
+	IMULQ SI, R9
+	ADDQ  R9, AX
+	MOVQ  DI, R9
+	IMULQ BX, R9
+	ADDQ  R9, CX
+	SUBQ  DI, DX
 	JNE   block34
 
 done38:
@@ -1721,316 +1728,320 @@ TEXT ·normGradAVX512(SB), NOSPLIT, $0-104
 	MOVQ  pixels+96(FP), DX
 	MOVQ  sum_len+8(FP), BX
 	SHLQ  $0x02, BX
-	XORQ  SI, SI
 	TESTQ DX, DX
 	JEQ   done49
 
 block45:
-	MOVQ    $0x00000040, DI
-	CMPQ    DX, DI
-	CMOVQLT DX, DI
-	XORQ    R8, R8
+	MOVQ    $0x00000040, SI
+	CMPQ    DX, SI
+	CMOVQLT DX, SI
+	XORQ    DI, DI
 
 vector46:
-	MOVQ   BX, R9
-	SUBQ   R8, R9
-	CMPQ   R9, $0x40
+	MOVQ   BX, R8
+	SUBQ   DI, R8
+	CMPQ   R8, $0x40
 	JLT    tail47
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
-	LEAQ   (SI)(R8*1), R9
-	MOVQ   DI, R11
-	SUBQ   $0x02, R11
+	LEAQ   (AX)(DI*1), R8
+	LEAQ   (CX)(DI*1), R9
+	MOVQ   SI, R10
+	SUBQ   $0x02, R10
 	JLT    last51
 
 pair50:
-	LEAQ    (R9)(BX*1), R10
-	VMOVUPS (CX)(R9*1), Z4
-	VMOVUPS (CX)(R10*1), Z5
+	VMOVUPS (R9), Z4
+	VMOVUPS (R9)(BX*1), Z5
 	VADDPS  Z4, Z0, Z0
 	VADDPS  Z5, Z1, Z1
-	VMOVUPS (AX)(R9*1), Z6
-	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (R8), Z6
+	VMOVUPS (R8)(BX*1), Z7
 	VMULPS  Z6, Z4, Z4
 	VMULPS  Z7, Z5, Z5
 	VADDPS  Z4, Z2, Z2
 	VADDPS  Z5, Z3, Z3
+	LEAQ    (R8)(BX*2), R8
 	LEAQ    (R9)(BX*2), R9
-	SUBQ    $0x02, R11
+	SUBQ    $0x02, R10
 	JGE     pair50
 
 last51:
-	CMPQ    R11, $-1
+	CMPQ    R10, $-1
 	JNE     flush52
-	VMOVUPS (CX)(R9*1), Z4
+	VMOVUPS (R9), Z4
 	VADDPS  Z4, Z0, Z0
-	VMOVUPS (AX)(R9*1), Z5
+	VMOVUPS (R8), Z5
 	VMULPS  Z5, Z4, Z4
 	VADDPS  Z4, Z2, Z2
 
 flush52:
-	MOVQ    sum_base+0(FP), R9
-	VMOVUPS (R9)(R8*1), Z4
+	MOVQ    sum_base+0(FP), R8
+	VMOVUPS (R8)(DI*1), Z4
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z0, Z4, Z0
-	VMOVUPS Z0, (R9)(R8*1)
-	MOVQ    sumX_base+24(FP), R9
-	VMOVUPS (R9)(R8*1), Z0
+	VMOVUPS Z0, (R8)(DI*1)
+	MOVQ    sumX_base+24(FP), R8
+	VMOVUPS (R8)(DI*1), Z0
 	VADDPS  Z3, Z2, Z1
 	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (R9)(R8*1)
-	ADDQ    $0x40, R8
+	VMOVUPS Z0, (R8)(DI*1)
+	ADDQ    $0x40, DI
 	JMP     vector46
 
 tail47:
-	SHRQ   $0x02, R9
+	SHRQ   $0x02, R8
 	JEQ    end48
-	MOVQ   $-1, R10
-	BZHIQ  R9, R10, R10
-	KMOVW  R10, K1
-	SHRQ   $0x10, R10
+	MOVQ   $-1, R9
+	BZHIQ  R8, R9, R9
+	KMOVW  R9, K1
+	SHRQ   $0x10, R9
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
-	LEAQ   (SI)(R8*1), R9
-	MOVQ   DI, R11
-	SUBQ   $0x02, R11
+	LEAQ   (AX)(DI*1), R8
+	LEAQ   (CX)(DI*1), R9
+	MOVQ   SI, R10
+	SUBQ   $0x02, R10
 	JLT    last54
 
 pair53:
-	LEAQ      (R9)(BX*1), R10
-	VMOVUPS.Z (CX)(R9*1), K1, Z4
-	VMOVUPS.Z (CX)(R10*1), K1, Z5
+	VMOVUPS.Z (R9), K1, Z4
+	VMOVUPS.Z (R9)(BX*1), K1, Z5
 	VADDPS    Z4, Z0, Z0
 	VADDPS    Z5, Z1, Z1
-	VMOVUPS.Z (AX)(R9*1), K1, Z6
-	VMOVUPS.Z (AX)(R10*1), K1, Z7
+	VMOVUPS.Z (R8), K1, Z6
+	VMOVUPS.Z (R8)(BX*1), K1, Z7
 	VMULPS    Z6, Z4, Z4
 	VMULPS    Z7, Z5, Z5
 	VADDPS    Z4, Z2, Z2
 	VADDPS    Z5, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
 	LEAQ      (R9)(BX*2), R9
-	SUBQ      $0x02, R11
+	SUBQ      $0x02, R10
 	JGE       pair53
 
 last54:
-	CMPQ      R11, $-1
+	CMPQ      R10, $-1
 	JNE       flush55
-	VMOVUPS.Z (CX)(R9*1), K1, Z4
+	VMOVUPS.Z (R9), K1, Z4
 	VADDPS    Z4, Z0, Z0
-	VMOVUPS.Z (AX)(R9*1), K1, Z5
+	VMOVUPS.Z (R8), K1, Z5
 	VMULPS    Z5, Z4, Z4
 	VADDPS    Z4, Z2, Z2
 
 flush55:
-	MOVQ      sum_base+0(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z4
+	MOVQ      sum_base+0(FP), R8
+	VMOVUPS.Z (R8)(DI*1), K1, Z4
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z0, Z4, Z0
-	VMOVUPS   Z0, K1, (R9)(R8*1)
-	MOVQ      sumX_base+24(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z0
+	VMOVUPS   Z0, K1, (R8)(DI*1)
+	MOVQ      sumX_base+24(FP), R8
+	VMOVUPS.Z (R8)(DI*1), K1, Z0
 	VADDPS    Z3, Z2, Z1
 	VADDPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K1, (R9)(R8*1)
+	VMOVUPS   Z0, K1, (R8)(DI*1)
 
 end48:
-	SUBQ  DI, DX
-	IMULQ BX, DI
-	ADDQ  DI, SI
-	TESTQ DX, DX
+	MOVQ  SI, R8
+	IMULQ BX, R8
+	ADDQ  R8, AX
+	MOVQ  SI, R8
+	IMULQ BX, R8
+	ADDQ  R8, CX
+	SUBQ  SI, DX
 	JNE   block45
 
 done49:
 	VZEROUPPER
 	RET
 
-// func affine3AVX512(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·affine3AVX512(SB), NOSPLIT, $0-152
-	MOVQ  dx_base+0(FP), AX
-	MOVQ  du_base+24(FP), CX
-	MOVQ  x_base+48(FP), DX
-	MOVQ  a_base+72(FP), BX
-	MOVQ  b_base+96(FP), SI
-	MOVQ  c_base+120(FP), DI
-	MOVQ  pixels+144(FP), R8
-	MOVQ  a_len+80(FP), R9
-	MOVQ  R9, R10
-	ANDQ  $0x1f, R10
-	MOVQ  $-1, R11
-	BZHIQ R10, R11, R11
-	KMOVW R11, K1
-	SHRQ  $0x10, R11
-	KMOVW R11, K2
-	SHRQ  $0x10, R11
-	SUBQ  $0x20, R9
-	SHLQ  $0x02, R9
-	XORQ  R11, R11
-	TESTQ R8, R8
-	JEQ   done56
+TEXT ·affine3AVX512(SB), NOSPLIT, $0-160
+	MOVQ  a_len+88(FP), AX
+	MOVQ  dx_base+0(FP), CX
+	MOVQ  du_base+24(FP), DX
+	MOVQ  x_base+56(FP), BX
+	MOVQ  a_base+80(FP), SI
+	MOVQ  b_base+104(FP), DI
+	MOVQ  c_base+128(FP), R8
+	MOVQ  pixels+152(FP), R9
+	MOVQ  AX, R10
+	SHLQ  $0x02, R10
+	MOVQ  duPix+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  AX, R12
+	ANDQ  $0x1f, R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+	SHRQ  $0x10, R13
+	KMOVW R13, K2
+	SHRQ  $0x10, R13
+	SUBQ  $0x20, AX
+	SHLQ  $0x02, AX
 
-pixel57:
-	XORQ R12, R12
-	CMPQ R12, R9
-	JGT  tail59
+pixel56:
+	XORQ R13, R13
+	CMPQ R13, AX
+	JGT  tail58
 
-vector58:
-	VMOVUPS (CX)(R11*1), Z0
-	VMOVUPS 64(CX)(R11*1), Z1
-	VMOVUPS (BX)(R12*1), Z2
-	VMOVUPS 64(BX)(R12*1), Z3
+vector57:
+	VMOVUPS (DX)(R13*1), Z0
+	VMOVUPS 64(DX)(R13*1), Z1
+	VMOVUPS (SI)(R13*1), Z2
+	VMOVUPS 64(SI)(R13*1), Z3
 	VMULPS  Z2, Z0, Z0
 	VMULPS  Z3, Z1, Z1
-	VMOVUPS (DX)(R11*1), Z2
-	VMOVUPS 64(DX)(R11*1), Z3
-	VMOVUPS (SI)(R12*1), Z4
-	VMOVUPS 64(SI)(R12*1), Z5
+	VMOVUPS (BX)(R13*1), Z2
+	VMOVUPS 64(BX)(R13*1), Z3
+	VMOVUPS (DI)(R13*1), Z4
+	VMOVUPS 64(DI)(R13*1), Z5
 	VMULPS  Z4, Z2, Z2
 	VMULPS  Z5, Z3, Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (DI)(R12*1), Z2
-	VMOVUPS 64(DI)(R12*1), Z3
+	VMOVUPS (R8)(R13*1), Z2
+	VMOVUPS 64(R8)(R13*1), Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS Z0, (AX)(R11*1)
-	VMOVUPS Z1, 64(AX)(R11*1)
-	ADDQ    $0x80, R11
-	ADDQ    $0x80, R12
-	CMPQ    R12, R9
-	JLE     vector58
+	VMOVUPS Z0, (CX)(R13*1)
+	VMOVUPS Z1, 64(CX)(R13*1)
+	ADDQ    $0x80, R13
+	CMPQ    R13, AX
+	JLE     vector57
 
-tail59:
-	TESTQ     R10, R10
-	JEQ       next60
-	VMOVUPS.Z (CX)(R11*1), K1, Z0
-	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
-	VMOVUPS.Z (BX)(R12*1), K1, Z2
-	VMOVUPS.Z 64(BX)(R12*1), K2, Z3
+tail58:
+	TESTQ     R12, R12
+	JEQ       next59
+	VMOVUPS.Z (DX)(R13*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R13*1), K2, Z1
+	VMOVUPS.Z (SI)(R13*1), K1, Z2
+	VMOVUPS.Z 64(SI)(R13*1), K2, Z3
 	VMULPS    Z2, Z0, Z0
 	VMULPS    Z3, Z1, Z1
-	VMOVUPS.Z (DX)(R11*1), K1, Z2
-	VMOVUPS.Z 64(DX)(R11*1), K2, Z3
-	VMOVUPS.Z (SI)(R12*1), K1, Z4
-	VMOVUPS.Z 64(SI)(R12*1), K2, Z5
+	VMOVUPS.Z (BX)(R13*1), K1, Z2
+	VMOVUPS.Z 64(BX)(R13*1), K2, Z3
+	VMOVUPS.Z (DI)(R13*1), K1, Z4
+	VMOVUPS.Z 64(DI)(R13*1), K2, Z5
 	VMULPS    Z4, Z2, Z2
 	VMULPS    Z5, Z3, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (DI)(R12*1), K1, Z2
-	VMOVUPS.Z 64(DI)(R12*1), K2, Z3
+	VMOVUPS.Z (R8)(R13*1), K1, Z2
+	VMOVUPS.Z 64(R8)(R13*1), K2, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS   Z0, K1, (AX)(R11*1)
-	VMOVUPS   Z1, K2, 64(AX)(R11*1)
-	LEAQ      (R11)(R10*4), R11
+	VMOVUPS   Z0, K1, (CX)(R13*1)
+	VMOVUPS   Z1, K2, 64(CX)(R13*1)
 
-next60:
-	DECQ R8
-	JNE  pixel57
-
-done56:
+next59:
+	ADDQ R10, CX
+	ADDQ R11, DX
+	ADDQ R10, BX
+	DECQ R9
+	JNE  pixel56
 	VZEROUPPER
 	RET
 
-// func affine3AddAVX512(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AddAVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-152
-	MOVQ  dx_base+0(FP), AX
-	MOVQ  du_base+24(FP), CX
-	MOVQ  x_base+48(FP), DX
-	MOVQ  a_base+72(FP), BX
-	MOVQ  b_base+96(FP), SI
-	MOVQ  c_base+120(FP), DI
-	MOVQ  pixels+144(FP), R8
-	MOVQ  a_len+80(FP), R9
-	MOVQ  R9, R10
-	ANDQ  $0x1f, R10
-	MOVQ  $-1, R11
-	BZHIQ R10, R11, R11
-	KMOVW R11, K1
-	SHRQ  $0x10, R11
-	KMOVW R11, K2
-	SHRQ  $0x10, R11
-	SUBQ  $0x20, R9
-	SHLQ  $0x02, R9
-	XORQ  R11, R11
-	TESTQ R8, R8
-	JEQ   done61
+TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-160
+	MOVQ  a_len+88(FP), AX
+	MOVQ  dx_base+0(FP), CX
+	MOVQ  du_base+24(FP), DX
+	MOVQ  x_base+56(FP), BX
+	MOVQ  a_base+80(FP), SI
+	MOVQ  b_base+104(FP), DI
+	MOVQ  c_base+128(FP), R8
+	MOVQ  pixels+152(FP), R9
+	MOVQ  AX, R10
+	SHLQ  $0x02, R10
+	MOVQ  duPix+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  AX, R12
+	ANDQ  $0x1f, R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+	SHRQ  $0x10, R13
+	KMOVW R13, K2
+	SHRQ  $0x10, R13
+	SUBQ  $0x20, AX
+	SHLQ  $0x02, AX
 
-pixel62:
-	XORQ R12, R12
-	CMPQ R12, R9
-	JGT  tail64
+pixel60:
+	XORQ R13, R13
+	CMPQ R13, AX
+	JGT  tail62
 
-vector63:
-	VMOVUPS (CX)(R11*1), Z0
-	VMOVUPS 64(CX)(R11*1), Z1
-	VMOVUPS (BX)(R12*1), Z2
-	VMOVUPS 64(BX)(R12*1), Z3
+vector61:
+	VMOVUPS (DX)(R13*1), Z0
+	VMOVUPS 64(DX)(R13*1), Z1
+	VMOVUPS (SI)(R13*1), Z2
+	VMOVUPS 64(SI)(R13*1), Z3
 	VMULPS  Z2, Z0, Z0
 	VMULPS  Z3, Z1, Z1
-	VMOVUPS (DX)(R11*1), Z2
-	VMOVUPS 64(DX)(R11*1), Z3
-	VMOVUPS (SI)(R12*1), Z4
-	VMOVUPS 64(SI)(R12*1), Z5
+	VMOVUPS (BX)(R13*1), Z2
+	VMOVUPS 64(BX)(R13*1), Z3
+	VMOVUPS (DI)(R13*1), Z4
+	VMOVUPS 64(DI)(R13*1), Z5
 	VMULPS  Z4, Z2, Z2
 	VMULPS  Z5, Z3, Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (DI)(R12*1), Z2
-	VMOVUPS 64(DI)(R12*1), Z3
+	VMOVUPS (R8)(R13*1), Z2
+	VMOVUPS 64(R8)(R13*1), Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (AX)(R11*1), Z2
-	VMOVUPS 64(AX)(R11*1), Z3
+	VMOVUPS (CX)(R13*1), Z2
+	VMOVUPS 64(CX)(R13*1), Z3
 	VADDPS  Z0, Z2, Z0
 	VADDPS  Z1, Z3, Z1
-	VMOVUPS Z0, (AX)(R11*1)
-	VMOVUPS Z1, 64(AX)(R11*1)
-	ADDQ    $0x80, R11
-	ADDQ    $0x80, R12
-	CMPQ    R12, R9
-	JLE     vector63
+	VMOVUPS Z0, (CX)(R13*1)
+	VMOVUPS Z1, 64(CX)(R13*1)
+	ADDQ    $0x80, R13
+	CMPQ    R13, AX
+	JLE     vector61
 
-tail64:
-	TESTQ     R10, R10
-	JEQ       next65
-	VMOVUPS.Z (CX)(R11*1), K1, Z0
-	VMOVUPS.Z 64(CX)(R11*1), K2, Z1
-	VMOVUPS.Z (BX)(R12*1), K1, Z2
-	VMOVUPS.Z 64(BX)(R12*1), K2, Z3
+tail62:
+	TESTQ     R12, R12
+	JEQ       next63
+	VMOVUPS.Z (DX)(R13*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R13*1), K2, Z1
+	VMOVUPS.Z (SI)(R13*1), K1, Z2
+	VMOVUPS.Z 64(SI)(R13*1), K2, Z3
 	VMULPS    Z2, Z0, Z0
 	VMULPS    Z3, Z1, Z1
-	VMOVUPS.Z (DX)(R11*1), K1, Z2
-	VMOVUPS.Z 64(DX)(R11*1), K2, Z3
-	VMOVUPS.Z (SI)(R12*1), K1, Z4
-	VMOVUPS.Z 64(SI)(R12*1), K2, Z5
+	VMOVUPS.Z (BX)(R13*1), K1, Z2
+	VMOVUPS.Z 64(BX)(R13*1), K2, Z3
+	VMOVUPS.Z (DI)(R13*1), K1, Z4
+	VMOVUPS.Z 64(DI)(R13*1), K2, Z5
 	VMULPS    Z4, Z2, Z2
 	VMULPS    Z5, Z3, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (DI)(R12*1), K1, Z2
-	VMOVUPS.Z 64(DI)(R12*1), K2, Z3
+	VMOVUPS.Z (R8)(R13*1), K1, Z2
+	VMOVUPS.Z 64(R8)(R13*1), K2, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (AX)(R11*1), K1, Z2
-	VMOVUPS.Z 64(AX)(R11*1), K2, Z3
+	VMOVUPS.Z (CX)(R13*1), K1, Z2
+	VMOVUPS.Z 64(CX)(R13*1), K2, Z3
 	VADDPS    Z0, Z2, Z0
 	VADDPS    Z1, Z3, Z1
-	VMOVUPS   Z0, K1, (AX)(R11*1)
-	VMOVUPS   Z1, K2, 64(AX)(R11*1)
-	LEAQ      (R11)(R10*4), R11
+	VMOVUPS   Z0, K1, (CX)(R13*1)
+	VMOVUPS   Z1, K2, 64(CX)(R13*1)
 
-next65:
-	DECQ R8
-	JNE  pixel62
-
-done61:
+next63:
+	ADDQ R10, CX
+	ADDQ R11, DX
+	ADDQ R10, BX
+	DECQ R9
+	JNE  pixel60
 	VZEROUPPER
 	RET
 
@@ -2041,9 +2052,11 @@ TEXT ·copyPixelsAVX512(SB), NOSPLIT, $0-80
 	MOVQ  y_base+0(FP), CX
 	MOVQ  x_base+32(FP), DX
 	MOVQ  pixels+64(FP), BX
-	MOVQ  yPix+24(FP), SI
-	MOVQ  xPix+56(FP), DI
+	MOVQ  AX, SI
 	SHLQ  $0x02, SI
+	MOVQ  yPix+24(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  xPix+56(FP), DI
 	SHLQ  $0x02, DI
 	MOVQ  AX, R8
 	ANDQ  $0x1f, R8
@@ -2056,33 +2069,33 @@ TEXT ·copyPixelsAVX512(SB), NOSPLIT, $0-80
 	SUBQ  $0x20, AX
 	SHLQ  $0x02, AX
 
-pixel66:
+pixel64:
 	XORQ R9, R9
 	CMPQ R9, AX
-	JGT  tail68
+	JGT  tail66
 
-vector67:
+vector65:
 	VMOVUPS (DX)(R9*1), Z0
 	VMOVUPS 64(DX)(R9*1), Z1
 	VMOVUPS Z0, (CX)(R9*1)
 	VMOVUPS Z1, 64(CX)(R9*1)
 	ADDQ    $0x80, R9
 	CMPQ    R9, AX
-	JLE     vector67
+	JLE     vector65
 
-tail68:
+tail66:
 	TESTQ     R8, R8
-	JEQ       next69
+	JEQ       next67
 	VMOVUPS.Z (DX)(R9*1), K1, Z0
 	VMOVUPS.Z 64(DX)(R9*1), K2, Z1
 	VMOVUPS   Z0, K1, (CX)(R9*1)
 	VMOVUPS   Z1, K2, 64(CX)(R9*1)
 
-next69:
+next67:
 	ADDQ SI, CX
 	ADDQ DI, DX
 	DECQ BX
-	JNE  pixel66
+	JNE  pixel64
 	VZEROUPPER
 	RET
 
@@ -2093,9 +2106,11 @@ TEXT ·addPixelsAVX512(SB), NOSPLIT, $0-80
 	MOVQ  y_base+0(FP), CX
 	MOVQ  x_base+32(FP), DX
 	MOVQ  pixels+64(FP), BX
-	MOVQ  yPix+24(FP), SI
-	MOVQ  xPix+56(FP), DI
+	MOVQ  AX, SI
 	SHLQ  $0x02, SI
+	MOVQ  yPix+24(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  xPix+56(FP), DI
 	SHLQ  $0x02, DI
 	MOVQ  AX, R8
 	ANDQ  $0x1f, R8
@@ -2108,12 +2123,12 @@ TEXT ·addPixelsAVX512(SB), NOSPLIT, $0-80
 	SUBQ  $0x20, AX
 	SHLQ  $0x02, AX
 
-pixel70:
+pixel68:
 	XORQ R9, R9
 	CMPQ R9, AX
-	JGT  tail72
+	JGT  tail70
 
-vector71:
+vector69:
 	VMOVUPS (DX)(R9*1), Z0
 	VMOVUPS 64(DX)(R9*1), Z1
 	VMOVUPS (CX)(R9*1), Z2
@@ -2124,11 +2139,11 @@ vector71:
 	VMOVUPS Z1, 64(CX)(R9*1)
 	ADDQ    $0x80, R9
 	CMPQ    R9, AX
-	JLE     vector71
+	JLE     vector69
 
-tail72:
+tail70:
 	TESTQ     R8, R8
-	JEQ       next73
+	JEQ       next71
 	VMOVUPS.Z (DX)(R9*1), K1, Z0
 	VMOVUPS.Z 64(DX)(R9*1), K2, Z1
 	VMOVUPS.Z (CX)(R9*1), K1, Z2
@@ -2138,11 +2153,11 @@ tail72:
 	VMOVUPS   Z0, K1, (CX)(R9*1)
 	VMOVUPS   Z1, K2, 64(CX)(R9*1)
 
-next73:
+next71:
 	ADDQ SI, CX
 	ADDQ DI, DX
 	DECQ BX
-	JNE  pixel70
+	JNE  pixel68
 	VZEROUPPER
 	RET
 
@@ -2165,14 +2180,14 @@ TEXT ·addRowsAVX512(SB), NOSPLIT, $0-56
 	SHLQ  $0x02, BX
 	XORQ  DI, DI
 	TESTQ DX, DX
-	JEQ   done74
+	JEQ   done72
 
-pixel75:
+pixel73:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail77
+	JGT  tail75
 
-vector76:
+vector74:
 	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS 64(AX)(DI*1), Z1
 	VMOVUPS (CX)(R8*1), Z2
@@ -2184,11 +2199,11 @@ vector76:
 	ADDQ    $0x80, DI
 	ADDQ    $0x80, R8
 	CMPQ    R8, BX
-	JLE     vector76
+	JLE     vector74
 
-tail77:
+tail75:
 	TESTQ     SI, SI
-	JEQ       next78
+	JEQ       next76
 	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(AX)(DI*1), K2, Z1
 	VMOVUPS.Z (CX)(R8*1), K1, Z2
@@ -2199,11 +2214,11 @@ tail77:
 	VMOVUPS   Z1, K2, 64(AX)(DI*1)
 	LEAQ      (DI)(SI*4), DI
 
-next78:
+next76:
 	DECQ DX
-	JNE  pixel75
+	JNE  pixel73
 
-done74:
+done72:
 	VZEROUPPER
 	RET
 
@@ -2214,98 +2229,95 @@ TEXT ·channelSumsAVX512(SB), NOSPLIT, $0-56
 	MOVQ  pixels+48(FP), CX
 	MOVQ  sum_len+8(FP), DX
 	SHLQ  $0x02, DX
-	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done83
+	JEQ   done81
 
-block79:
-	MOVQ    $0x00000040, SI
-	CMPQ    CX, SI
-	CMOVQLT CX, SI
-	XORQ    DI, DI
+block77:
+	MOVQ    $0x00000040, BX
+	CMPQ    CX, BX
+	CMOVQLT CX, BX
+	XORQ    SI, SI
 
-vector80:
-	MOVQ   DX, R8
-	SUBQ   DI, R8
-	CMPQ   R8, $0x40
-	JLT    tail81
+vector78:
+	MOVQ   DX, DI
+	SUBQ   SI, DI
+	CMPQ   DI, $0x40
+	JLT    tail79
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
-	LEAQ   (BX)(DI*1), R8
-	MOVQ   SI, R10
-	SUBQ   $0x02, R10
-	JLT    last85
+	LEAQ   (AX)(SI*1), DI
+	MOVQ   BX, R8
+	SUBQ   $0x02, R8
+	JLT    last83
 
-pair84:
-	LEAQ    (R8)(DX*1), R9
-	VMOVUPS (AX)(R8*1), Z2
-	VMOVUPS (AX)(R9*1), Z3
+pair82:
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI)(DX*1), Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	LEAQ    (R8)(DX*2), R8
-	SUBQ    $0x02, R10
-	JGE     pair84
+	LEAQ    (DI)(DX*2), DI
+	SUBQ    $0x02, R8
+	JGE     pair82
 
-last85:
-	CMPQ    R10, $-1
-	JNE     flush86
-	VMOVUPS (AX)(R8*1), Z2
+last83:
+	CMPQ    R8, $-1
+	JNE     flush84
+	VMOVUPS (DI), Z2
 	VADDPS  Z2, Z0, Z0
 
-flush86:
-	MOVQ    sum_base+0(FP), R8
-	VMOVUPS (R8)(DI*1), Z2
+flush84:
+	MOVQ    sum_base+0(FP), DI
+	VMOVUPS (DI)(SI*1), Z2
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z0, Z2, Z0
-	VMOVUPS Z0, (R8)(DI*1)
-	ADDQ    $0x40, DI
-	JMP     vector80
+	VMOVUPS Z0, (DI)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     vector78
 
-tail81:
-	SHRQ   $0x02, R8
-	JEQ    end82
-	MOVQ   $-1, R9
-	BZHIQ  R8, R9, R9
-	KMOVW  R9, K1
-	SHRQ   $0x10, R9
+tail79:
+	SHRQ   $0x02, DI
+	JEQ    end80
+	MOVQ   $-1, R8
+	BZHIQ  DI, R8, R8
+	KMOVW  R8, K1
+	SHRQ   $0x10, R8
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
-	LEAQ   (BX)(DI*1), R8
-	MOVQ   SI, R10
-	SUBQ   $0x02, R10
-	JLT    last88
+	LEAQ   (AX)(SI*1), DI
+	MOVQ   BX, R8
+	SUBQ   $0x02, R8
+	JLT    last86
 
-pair87:
-	LEAQ      (R8)(DX*1), R9
-	VMOVUPS.Z (AX)(R8*1), K1, Z2
-	VMOVUPS.Z (AX)(R9*1), K1, Z3
+pair85:
+	VMOVUPS.Z (DI), K1, Z2
+	VMOVUPS.Z (DI)(DX*1), K1, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	LEAQ      (R8)(DX*2), R8
-	SUBQ      $0x02, R10
-	JGE       pair87
+	LEAQ      (DI)(DX*2), DI
+	SUBQ      $0x02, R8
+	JGE       pair85
 
-last88:
-	CMPQ      R10, $-1
-	JNE       flush89
-	VMOVUPS.Z (AX)(R8*1), K1, Z2
+last86:
+	CMPQ      R8, $-1
+	JNE       flush87
+	VMOVUPS.Z (DI), K1, Z2
 	VADDPS    Z2, Z0, Z0
 
-flush89:
-	MOVQ      sum_base+0(FP), R8
-	VMOVUPS.Z (R8)(DI*1), K1, Z2
+flush87:
+	MOVQ      sum_base+0(FP), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z2
 	VADDPS    Z1, Z0, Z0
 	VADDPS    Z0, Z2, Z0
-	VMOVUPS   Z0, K1, (R8)(DI*1)
+	VMOVUPS   Z0, K1, (DI)(SI*1)
 
-end82:
-	SUBQ  SI, CX
-	IMULQ DX, SI
-	ADDQ  SI, BX
-	TESTQ CX, CX
-	JNE   block79
+end80:
+	MOVQ  BX, DI
+	IMULQ DX, DI
+	ADDQ  DI, AX
+	SUBQ  BX, CX
+	JNE   block77
 
-done83:
+done81:
 	VZEROUPPER
 	RET
 
@@ -2316,114 +2328,111 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-80
 	MOVQ  pixels+72(FP), CX
 	MOVQ  sum_len+8(FP), DX
 	SHLQ  $0x02, DX
-	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done94
+	JEQ   done92
 
-block90:
-	MOVQ    $0x00000040, SI
-	CMPQ    CX, SI
-	CMOVQLT CX, SI
-	XORQ    DI, DI
+block88:
+	MOVQ    $0x00000040, BX
+	CMPQ    CX, BX
+	CMOVQLT CX, BX
+	XORQ    SI, SI
 
-vector91:
-	MOVQ    DX, R8
-	SUBQ    DI, R8
-	CMPQ    R8, $0x40
-	JLT     tail92
-	MOVQ    mean_base+48(FP), R8
-	VMOVUPS (R8)(DI*1), Z0
+vector89:
+	MOVQ    DX, DI
+	SUBQ    SI, DI
+	CMPQ    DI, $0x40
+	JLT     tail90
+	MOVQ    mean_base+48(FP), DI
+	VMOVUPS (DI)(SI*1), Z0
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z2, Z2, Z2
-	LEAQ    (BX)(DI*1), R8
-	MOVQ    SI, R10
-	SUBQ    $0x02, R10
-	JLT     last96
+	LEAQ    (AX)(SI*1), DI
+	MOVQ    BX, R8
+	SUBQ    $0x02, R8
+	JLT     last94
 
-pair95:
-	LEAQ    (R8)(DX*1), R9
-	VMOVUPS (AX)(R8*1), Z3
-	VMOVUPS (AX)(R9*1), Z4
+pair93:
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI)(DX*1), Z4
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z0, Z4, Z4
 	VMULPS  Z3, Z3, Z3
 	VMULPS  Z4, Z4, Z4
 	VADDPS  Z3, Z1, Z1
 	VADDPS  Z4, Z2, Z2
-	LEAQ    (R8)(DX*2), R8
-	SUBQ    $0x02, R10
-	JGE     pair95
+	LEAQ    (DI)(DX*2), DI
+	SUBQ    $0x02, R8
+	JGE     pair93
 
-last96:
-	CMPQ    R10, $-1
-	JNE     flush97
-	VMOVUPS (AX)(R8*1), Z3
+last94:
+	CMPQ    R8, $-1
+	JNE     flush95
+	VMOVUPS (DI), Z3
 	VSUBPS  Z0, Z3, Z0
 	VMULPS  Z0, Z0, Z0
 	VADDPS  Z0, Z1, Z1
 
-flush97:
-	MOVQ    sum_base+0(FP), R8
-	VMOVUPS (R8)(DI*1), Z0
+flush95:
+	MOVQ    sum_base+0(FP), DI
+	VMOVUPS (DI)(SI*1), Z0
 	VADDPS  Z2, Z1, Z1
 	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (R8)(DI*1)
-	ADDQ    $0x40, DI
-	JMP     vector91
+	VMOVUPS Z0, (DI)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     vector89
 
-tail92:
-	SHRQ      $0x02, R8
-	JEQ       end93
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	SHRQ      $0x10, R9
-	MOVQ      mean_base+48(FP), R8
-	VMOVUPS.Z (R8)(DI*1), K1, Z0
+tail90:
+	SHRQ      $0x02, DI
+	JEQ       end91
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	MOVQ      mean_base+48(FP), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z0
 	VXORPS    Z1, Z1, Z1
 	VXORPS    Z2, Z2, Z2
-	LEAQ      (BX)(DI*1), R8
-	MOVQ      SI, R10
-	SUBQ      $0x02, R10
-	JLT       last99
+	LEAQ      (AX)(SI*1), DI
+	MOVQ      BX, R8
+	SUBQ      $0x02, R8
+	JLT       last97
 
-pair98:
-	LEAQ      (R8)(DX*1), R9
-	VMOVUPS.Z (AX)(R8*1), K1, Z3
-	VMOVUPS.Z (AX)(R9*1), K1, Z4
+pair96:
+	VMOVUPS.Z (DI), K1, Z3
+	VMOVUPS.Z (DI)(DX*1), K1, Z4
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z0, Z4, Z4
 	VMULPS    Z3, Z3, Z3
 	VMULPS    Z4, Z4, Z4
 	VADDPS    Z3, Z1, Z1
 	VADDPS    Z4, Z2, Z2
-	LEAQ      (R8)(DX*2), R8
-	SUBQ      $0x02, R10
-	JGE       pair98
+	LEAQ      (DI)(DX*2), DI
+	SUBQ      $0x02, R8
+	JGE       pair96
 
-last99:
-	CMPQ      R10, $-1
-	JNE       flush100
-	VMOVUPS.Z (AX)(R8*1), K1, Z3
+last97:
+	CMPQ      R8, $-1
+	JNE       flush98
+	VMOVUPS.Z (DI), K1, Z3
 	VSUBPS    Z0, Z3, Z0
 	VMULPS    Z0, Z0, Z0
 	VADDPS    Z0, Z1, Z1
 
-flush100:
-	MOVQ      sum_base+0(FP), R8
-	VMOVUPS.Z (R8)(DI*1), K1, Z0
+flush98:
+	MOVQ      sum_base+0(FP), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z0
 	VADDPS    Z2, Z1, Z1
 	VADDPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K1, (R8)(DI*1)
+	VMOVUPS   Z0, K1, (DI)(SI*1)
 
-end93:
-	SUBQ  SI, CX
-	IMULQ DX, SI
-	ADDQ  SI, BX
-	TESTQ CX, CX
-	JNE   block90
+end91:
+	MOVQ  BX, DI
+	IMULQ DX, DI
+	ADDQ  DI, AX
+	SUBQ  BX, CX
+	JNE   block88
 
-done94:
+done92:
 	VZEROUPPER
 	RET
 
@@ -2436,9 +2445,9 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x20, BX
-	JLT  tail102
+	JLT  tail100
 
-loop101:
+loop99:
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS 64(CX)(SI*1), Z1
 	VMOVUPS (DX)(SI*1), Z2
@@ -2449,11 +2458,11 @@ loop101:
 	VMOVUPS Z1, 64(AX)(SI*1)
 	ADDQ    $0x80, SI
 	SUBQ    $0x20, BX
-	JGE     loop101
+	JGE     loop99
 
-tail102:
+tail100:
 	ADDQ      $0x20, BX
-	JEQ       done103
+	JEQ       done101
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
@@ -2469,7 +2478,7 @@ tail102:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	VMOVUPS   Z1, K2, 64(AX)(SI*1)
 
-done103:
+done101:
 	VZEROUPPER
 	RET
 
@@ -2482,9 +2491,9 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail105
+	JLT          tail103
 
-loop104:
+loop102:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2497,11 +2506,11 @@ loop104:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop104
+	JGE     loop102
 
-tail105:
+tail103:
 	ADDQ      $0x20, DX
-	JEQ       done106
+	JEQ       done104
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2519,7 +2528,7 @@ tail105:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done106:
+done104:
 	VZEROUPPER
 	RET
 
@@ -2532,9 +2541,9 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail108
+	JLT          tail106
 
-loop107:
+loop105:
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS 64(CX)(BX*1), Z2
 	VMULPS  Z1, Z0, Z1
@@ -2543,11 +2552,11 @@ loop107:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop107
+	JGE     loop105
 
-tail108:
+tail106:
 	ADDQ      $0x20, DX
-	JEQ       done109
+	JEQ       done107
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2561,7 +2570,7 @@ tail108:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done109:
+done107:
 	VZEROUPPER
 	RET
 
@@ -2574,9 +2583,9 @@ TEXT ·lerpAVX512(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x20, DX
-	JLT          tail111
+	JLT          tail109
 
-loop110:
+loop108:
 	VMOVUPS (AX)(BX*1), Z1
 	VMOVUPS 64(AX)(BX*1), Z2
 	VMOVUPS (CX)(BX*1), Z3
@@ -2591,11 +2600,11 @@ loop110:
 	VMOVUPS Z2, 64(AX)(BX*1)
 	ADDQ    $0x80, BX
 	SUBQ    $0x20, DX
-	JGE     loop110
+	JGE     loop108
 
-tail111:
+tail109:
 	ADDQ      $0x20, DX
-	JEQ       done112
+	JEQ       done110
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -2615,7 +2624,7 @@ tail111:
 	VMOVUPS   Z1, K1, (AX)(BX*1)
 	VMOVUPS   Z0, K2, 64(AX)(BX*1)
 
-done112:
+done110:
 	VZEROUPPER
 	RET
 
@@ -2628,9 +2637,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail114
+	JLT    tail112
 
-loop113:
+loop111:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2645,11 +2654,11 @@ loop113:
 	VADDPD        Z5, Z1, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop113
+	JGE           loop111
 
-tail114:
+tail112:
 	ADDQ          $0x20, CX
-	JEQ           done115
+	JEQ           done113
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2669,7 +2678,7 @@ tail114:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z5, Z1, Z1
 
-done115:
+done113:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2691,9 +2700,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail117
+	JLT    tail115
 
-loop116:
+loop114:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2716,11 +2725,11 @@ loop116:
 	VFMADD231PD   Z5, Z9, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop116
+	JGE           loop114
 
-tail117:
+tail115:
 	ADDQ          $0x20, DX
-	JEQ           done118
+	JEQ           done116
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2748,7 +2757,7 @@ tail117:
 	VFMADD231PD   Z3, Z7, Z0
 	VFMADD231PD   Z5, Z9, Z1
 
-done118:
+done116:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2769,9 +2778,9 @@ TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail120
+	JLT    tail118
 
-loop119:
+loop117:
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2786,11 +2795,11 @@ loop119:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, DX
 	SUBQ          $0x20, CX
-	JGE           loop119
+	JGE           loop117
 
-tail120:
+tail118:
 	ADDQ          $0x20, CX
-	JEQ           done121
+	JEQ           done119
 	MOVQ          $-1, BX
 	BZHIQ         CX, BX, BX
 	KMOVW         BX, K1
@@ -2810,7 +2819,7 @@ tail120:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done121:
+done119:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2832,9 +2841,9 @@ TEXT ·squaredDistanceAVX512(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x20, DX
-	JLT    tail123
+	JLT    tail121
 
-loop122:
+loop120:
 	VMOVUPS       (AX)(BX*1), Z2
 	VMOVUPS       64(AX)(BX*1), Z3
 	VMOVUPS       (CX)(BX*1), Z4
@@ -2853,11 +2862,11 @@ loop122:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, BX
 	SUBQ          $0x20, DX
-	JGE           loop122
+	JGE           loop120
 
-tail123:
+tail121:
 	ADDQ          $0x20, DX
-	JEQ           done124
+	JEQ           done122
 	MOVQ          $-1, SI
 	BZHIQ         DX, SI, SI
 	KMOVW         SI, K1
@@ -2881,7 +2890,7 @@ tail123:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done124:
+done122:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2904,9 +2913,9 @@ TEXT ·squaredErrorAVX512(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x20, BX
-	JLT    tail126
+	JLT    tail124
 
-loop125:
+loop123:
 	VMOVUPS       (CX)(SI*1), Z2
 	VMOVUPS       64(CX)(SI*1), Z3
 	VMOVUPS       (DX)(SI*1), Z4
@@ -2927,11 +2936,11 @@ loop125:
 	VFMADD231PD   Z5, Z5, Z1
 	ADDQ          $0x80, SI
 	SUBQ          $0x20, BX
-	JGE           loop125
+	JGE           loop123
 
-tail126:
+tail124:
 	ADDQ          $0x20, BX
-	JEQ           done127
+	JEQ           done125
 	MOVQ          $-1, DI
 	BZHIQ         BX, DI, DI
 	KMOVW         DI, K1
@@ -2957,7 +2966,7 @@ tail126:
 	VFMADD231PD   Z3, Z3, Z0
 	VFMADD231PD   Z5, Z5, Z1
 
-done127:
+done125:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2978,9 +2987,9 @@ TEXT ·allFiniteAVX512(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x20, CX
-	JLT    tail129
+	JLT    tail127
 
-loop128:
+loop126:
 	VMOVUPS (AX)(DX*1), Z2
 	VMOVUPS 64(AX)(DX*1), Z3
 	VSUBPS  Z2, Z2, Z2
@@ -2989,11 +2998,11 @@ loop128:
 	VORPS   Z3, Z1, Z1
 	ADDQ    $0x80, DX
 	SUBQ    $0x20, CX
-	JGE     loop128
+	JGE     loop126
 
-tail129:
+tail127:
 	ADDQ      $0x20, CX
-	JEQ       done130
+	JEQ       done128
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -3007,7 +3016,7 @@ tail129:
 	VORPS     Z2, Z0, Z0
 	VORPS     Z3, Z1, Z1
 
-done130:
+done128:
 	VORPS  Z1, Z0, Z0
 	VCMPPS $0x03, Z0, Z0, K1
 	KMOVW  K1, AX
@@ -3037,9 +3046,9 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x20, SI
-	JLT          tail132
+	JLT          tail130
 
-loop131:
+loop129:
 	VMOVUPS (CX)(DI*1), Z9
 	VMOVUPS 64(CX)(DI*1), Z10
 	VMULPS  Z9, Z8, Z9
@@ -3086,11 +3095,11 @@ loop131:
 	VMOVUPS Z10, 64(AX)(DI*1)
 	ADDQ    $0x80, DI
 	SUBQ    $0x20, SI
-	JGE     loop131
+	JGE     loop129
 
-tail132:
+tail130:
 	ADDQ      $0x20, SI
-	JEQ       done133
+	JEQ       done131
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3142,7 +3151,7 @@ tail132:
 	VMOVUPS   Z1, K1, (AX)(DI*1)
 	VMOVUPS   Z0, K2, 64(AX)(DI*1)
 
-done133:
+done131:
 	VZEROUPPER
 	RET
 
@@ -3156,9 +3165,9 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail135
+	JLT          tail133
 
-loop134:
+loop132:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y0, Y4
@@ -3221,11 +3230,11 @@ loop134:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop134
+	JGE         loop132
 
-tail135:
+tail133:
 	ADDQ        $0x10, DX
-	JEQ         done136
+	JEQ         done134
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3292,7 +3301,7 @@ tail135:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done136:
+done134:
 	VZEROUPPER
 	RET
 
@@ -3340,9 +3349,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail138
+	JLT          tail136
 
-loop137:
+loop135:
 	VMOVUPS     (CX)(BX*1), Y2
 	VMOVUPS     32(CX)(BX*1), Y3
 	VMAXPS      Y2, Y1, Y2
@@ -3399,11 +3408,11 @@ loop137:
 	VMOVUPS     Y3, 32(AX)(BX*1)
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop137
+	JGE         loop135
 
-tail138:
+tail136:
 	ADDQ        $0x10, DX
-	JEQ         done139
+	JEQ         done137
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3464,7 +3473,7 @@ tail138:
 	VMASKMOVPS  Y4, Y2, (AX)(BX*1)
 	VMASKMOVPS  Y0, Y3, 32(AX)(BX*1)
 
-done139:
+done137:
 	VZEROUPPER
 	RET
 
@@ -3480,9 +3489,9 @@ TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail141
+	JLT          tail139
 
-loop140:
+loop138:
 	VMOVUPS     (CX)(SI*1), Y3
 	VMOVUPS     32(CX)(SI*1), Y4
 	VMAXPS      Y3, Y1, Y3
@@ -3555,11 +3564,11 @@ loop140:
 	VMOVUPS     Y3, 32(AX)(SI*1)
 	ADDQ        $0x40, SI
 	SUBQ        $0x10, BX
-	JGE         loop140
+	JGE         loop138
 
-tail141:
+tail139:
 	ADDQ        $0x10, BX
-	JEQ         done142
+	JEQ         done140
 	LEAQ        vec_lanes<>+64(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -3636,7 +3645,7 @@ tail141:
 	VMASKMOVPS  Y0, Y3, (AX)(SI*1)
 	VMASKMOVPS  Y1, Y4, 32(AX)(SI*1)
 
-done142:
+done140:
 	VZEROUPPER
 	RET
 
@@ -3652,9 +3661,9 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail144
+	JLT          tail142
 
-loop143:
+loop141:
 	VMOVUPS (AX)(DX*1), Y4
 	VMOVUPS 32(AX)(DX*1), Y5
 	VMULPS  Y4, Y0, Y4
@@ -3663,11 +3672,11 @@ loop143:
 	VMAXPS  Y5, Y3, Y3
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop143
+	JGE     loop141
 
-tail144:
+tail142:
 	ADDQ       $0x10, CX
-	JEQ        done145
+	JEQ        done143
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3682,7 +3691,7 @@ tail144:
 	VMAXPS     Y4, Y2, Y2
 	VMAXPS     Y1, Y3, Y3
 
-done145:
+done143:
 	VMAXPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VMAXPS       X2, X1, X1
@@ -3700,9 +3709,9 @@ done145:
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail147
+	JLT          tail145
 
-loop146:
+loop144:
 	VMOVUPS     (CX)(BX*1), Y6
 	VMOVUPS     32(CX)(BX*1), Y7
 	VMULPS      Y6, Y0, Y6
@@ -3771,11 +3780,11 @@ loop146:
 	VADDPS      Y7, Y3, Y3
 	ADDQ        $0x40, BX
 	SUBQ        $0x10, DX
-	JGE         loop146
+	JGE         loop144
 
-tail147:
+tail145:
 	ADDQ        $0x10, DX
-	JEQ         done148
+	JEQ         done146
 	LEAQ        vec_lanes<>+64(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -3850,7 +3859,7 @@ tail147:
 	VADDPS      Y1, Y2, Y2
 	VADDPS      Y0, Y3, Y3
 
-done148:
+done146:
 	VBROADCASTSS vec_3f800000<>+0(SB), Y0
 	VADDPS       Y3, Y2, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -3866,9 +3875,9 @@ done148:
 	MOVQ         y_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
-	JLT          tail150
+	JLT          tail148
 
-loop149:
+loop147:
 	VMOVUPS (AX)(DX*1), Y1
 	VMOVUPS 32(AX)(DX*1), Y3
 	VMULPS  Y1, Y2, Y1
@@ -3877,11 +3886,11 @@ loop149:
 	VMOVUPS Y3, 32(AX)(DX*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop149
+	JGE     loop147
 
-tail150:
+tail148:
 	ADDQ       $0x10, CX
-	JEQ        done151
+	JEQ        done149
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -3894,7 +3903,7 @@ tail150:
 	VMASKMOVPS Y2, Y1, (AX)(DX*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(DX*1)
 
-done151:
+done149:
 	VZEROUPPER
 	RET
 
@@ -3909,9 +3918,9 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-76
 	MOVQ         y_len+32(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail153
+	JLT          tail151
 
-loop152:
+loop150:
 	VMOVUPS (AX)(BX*1), Y3
 	VMOVUPS 32(AX)(BX*1), Y4
 	VMOVUPS (CX)(BX*1), Y5
@@ -3922,11 +3931,11 @@ loop152:
 	VADDPS  Y4, Y2, Y2
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop152
+	JGE     loop150
 
-tail153:
+tail151:
 	ADDQ       $0x10, DX
-	JEQ        done154
+	JEQ        done152
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -3941,7 +3950,7 @@ tail153:
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y4, Y2, Y2
 
-done154:
+done152:
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3956,9 +3965,9 @@ done154:
 	MOVQ         dx_len+8(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x10, BX
-	JLT          tail156
+	JLT          tail154
 
-loop155:
+loop153:
 	VMOVUPS (DX)(SI*1), Y2
 	VMOVUPS 32(DX)(SI*1), Y3
 	VSUBPS  Y1, Y2, Y2
@@ -3973,11 +3982,11 @@ loop155:
 	VMOVUPS Y3, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop155
+	JGE     loop153
 
-tail156:
+tail154:
 	ADDQ       $0x10, BX
-	JEQ        done157
+	JEQ        done155
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -3996,7 +4005,7 @@ tail156:
 	VMASKMOVPS Y4, Y2, (AX)(SI*1)
 	VMASKMOVPS Y0, Y3, 32(AX)(SI*1)
 
-done157:
+done155:
 	VZEROUPPER
 	RET
 
@@ -4021,14 +4030,14 @@ TEXT ·normAVX2(SB), NOSPLIT, $0-104
 	SHLQ    $0x02, DI
 	XORQ    R9, R9
 	TESTQ   SI, SI
-	JEQ     done158
+	JEQ     done156
 
-pixel159:
+pixel157:
 	XORQ R10, R10
 	CMPQ R10, DI
-	JGT  tail161
+	JGT  tail159
 
-vector160:
+vector158:
 	VMOVUPS (CX)(R9*1), Y2
 	VMOVUPS 32(CX)(R9*1), Y3
 	VMOVUPS (DX)(R10*1), Y4
@@ -4044,11 +4053,11 @@ vector160:
 	ADDQ    $0x40, R9
 	ADDQ    $0x40, R10
 	CMPQ    R10, DI
-	JLE     vector160
+	JLE     vector158
 
-tail161:
+tail159:
 	TESTQ      R8, R8
-	JEQ        next162
+	JEQ        next160
 	VMASKMOVPS (CX)(R9*1), Y0, Y2
 	VMASKMOVPS 32(CX)(R9*1), Y1, Y3
 	VMASKMOVPS (DX)(R10*1), Y0, Y4
@@ -4063,11 +4072,11 @@ tail161:
 	VMASKMOVPS Y3, Y1, 32(AX)(R9*1)
 	LEAQ       (R9)(R8*4), R9
 
-next162:
+next160:
 	DECQ SI
-	JNE  pixel159
+	JNE  pixel157
 
-done158:
+done156:
 	VZEROUPPER
 	RET
 
@@ -4082,9 +4091,11 @@ TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-120
 	MOVQ         scale_base+72(FP), BX
 	MOVQ         shift_base+96(FP), SI
 	MOVQ         pixels+64(FP), DI
-	MOVQ         yPix+24(FP), R8
-	MOVQ         xPix+56(FP), R9
+	MOVQ         AX, R8
 	SHLQ         $0x02, R8
+	MOVQ         yPix+24(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         xPix+56(FP), R9
 	SHLQ         $0x02, R9
 	MOVQ         AX, R10
 	ANDQ         $0x0f, R10
@@ -4097,12 +4108,12 @@ TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-120
 	SUBQ         $0x10, AX
 	SHLQ         $0x02, AX
 
-pixel163:
+pixel161:
 	XORQ R11, R11
 	CMPQ R11, AX
-	JGT  tail165
+	JGT  tail163
 
-vector164:
+vector162:
 	VMOVUPS     (DX)(R11*1), Y4
 	VMOVUPS     32(DX)(R11*1), Y5
 	VMOVUPS     (BX)(R11*1), Y6
@@ -4167,11 +4178,11 @@ vector164:
 	VMOVUPS     Y5, 32(CX)(R11*1)
 	ADDQ        $0x40, R11
 	CMPQ        R11, AX
-	JLE         vector164
+	JLE         vector162
 
-tail165:
+tail163:
 	TESTQ       R10, R10
-	JEQ         next166
+	JEQ         next164
 	VMASKMOVPS  (DX)(R11*1), Y2, Y4
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y5
 	VMASKMOVPS  (BX)(R11*1), Y2, Y6
@@ -4235,57 +4246,57 @@ tail165:
 	VMASKMOVPS  Y4, Y2, (CX)(R11*1)
 	VMASKMOVPS  Y5, Y3, 32(CX)(R11*1)
 
-next166:
+next164:
 	ADDQ R8, CX
 	ADDQ R9, DX
 	DECQ DI
-	JNE  pixel163
+	JNE  pixel161
 	VZEROUPPER
 	RET
 
-// func normSiLUGradAVX2(du []float32, x []float32, da []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+// func normSiLUGradAVX2(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-176
+TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-160
 	VBROADCASTSS vec_42ae0000<>+0(SB), Y0
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Y1
 	VBROADCASTSS vec_3f800000<>+0(SB), Y2
-	MOVQ         du_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         da_base+48(FP), DX
-	MOVQ         pixels+168(FP), BX
-	MOVQ         sum_len+128(FP), SI
+	MOVQ         da_base+0(FP), AX
+	MOVQ         x_base+32(FP), CX
+	MOVQ         pixels+152(FP), DX
+	MOVQ         sum_len+112(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         daPix+24(FP), SI
 	SHLQ         $0x02, SI
-	XORQ         DI, DI
-	TESTQ        BX, BX
-	JEQ          done171
+	TESTQ        DX, DX
+	JEQ          done169
 
-block167:
-	MOVQ    $0x00000040, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	XORQ    R9, R9
+block165:
+	MOVQ    $0x00000040, DI
+	CMPQ    DX, DI
+	CMOVQLT DX, DI
+	XORQ    R8, R8
 
-vector168:
-	MOVQ    SI, R10
-	SUBQ    R9, R10
-	CMPQ    R10, $0x20
-	JLT     tail169
-	MOVQ    scale_base+72(FP), R10
-	VMOVUPS (R10)(R9*1), Y3
-	MOVQ    shift_base+96(FP), R10
-	VMOVUPS (R10)(R9*1), Y4
+vector166:
+	MOVQ    BX, R9
+	SUBQ    R8, R9
+	CMPQ    R9, $0x20
+	JLT     tail167
+	MOVQ    scale_base+56(FP), R9
+	VMOVUPS (R9)(R8*1), Y3
+	MOVQ    shift_base+80(FP), R9
+	VMOVUPS (R9)(R8*1), Y4
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	VXORPS  Y8, Y8, Y8
-	LEAQ    (DI)(R9*1), R10
-	MOVQ    R8, R12
-	SUBQ    $0x02, R12
-	JLT     last173
+	LEAQ    (AX)(R8*1), R9
+	LEAQ    (CX)(R8*1), R10
+	MOVQ    DI, R11
+	SUBQ    $0x02, R11
+	JLT     last171
 
-pair172:
-	LEAQ        (R10)(SI*1), R11
-	VMOVUPS     (CX)(R10*1), Y9
+pair170:
+	VMOVUPS     (R10), Y9
 	VMULPS      Y3, Y9, Y10
 	VADDPS      Y4, Y10, Y10
 	VMAXPS      Y10, Y1, Y10
@@ -4317,13 +4328,13 @@ pair172:
 	VMOVUPS     Y11, Y11
 	VFMADD213PS Y2, Y10, Y11
 	VMULPS      Y11, Y12, Y10
-	VMOVUPS     (DX)(R10*1), Y11
+	VMOVUPS     (R9), Y11
 	VMULPS      Y11, Y10, Y10
-	VMOVUPS     Y10, (AX)(R10*1)
+	VMOVUPS     Y10, (R9)
 	VADDPS      Y10, Y5, Y5
 	VMULPS      Y9, Y10, Y9
 	VADDPS      Y9, Y7, Y7
-	VMOVUPS     (CX)(R11*1), Y9
+	VMOVUPS     (R10)(BX*1), Y9
 	VMULPS      Y3, Y9, Y10
 	VADDPS      Y4, Y10, Y10
 	VMAXPS      Y10, Y1, Y10
@@ -4355,20 +4366,21 @@ pair172:
 	VMOVUPS     Y11, Y11
 	VFMADD213PS Y2, Y10, Y11
 	VMULPS      Y11, Y12, Y10
-	VMOVUPS     (DX)(R11*1), Y11
+	VMOVUPS     (R9)(SI*1), Y11
 	VMULPS      Y11, Y10, Y10
-	VMOVUPS     Y10, (AX)(R11*1)
+	VMOVUPS     Y10, (R9)(SI*1)
 	VADDPS      Y10, Y6, Y6
 	VMULPS      Y9, Y10, Y9
 	VADDPS      Y9, Y8, Y8
-	LEAQ        (R10)(SI*2), R10
-	SUBQ        $0x02, R12
-	JGE         pair172
+	LEAQ        (R9)(SI*2), R9
+	LEAQ        (R10)(BX*2), R10
+	SUBQ        $0x02, R11
+	JGE         pair170
 
-last173:
-	CMPQ        R12, $-1
-	JNE         flush174
-	VMOVUPS     (CX)(R10*1), Y9
+last171:
+	CMPQ        R11, $-1
+	JNE         flush172
+	VMOVUPS     (R10), Y9
 	VMULPS      Y3, Y9, Y3
 	VADDPS      Y4, Y3, Y3
 	VMAXPS      Y3, Y1, Y3
@@ -4400,50 +4412,50 @@ last173:
 	VMOVUPS     Y4, Y4
 	VFMADD213PS Y2, Y3, Y4
 	VMULPS      Y4, Y10, Y3
-	VMOVUPS     (DX)(R10*1), Y4
+	VMOVUPS     (R9), Y4
 	VMULPS      Y4, Y3, Y3
-	VMOVUPS     Y3, (AX)(R10*1)
+	VMOVUPS     Y3, (R9)
 	VADDPS      Y3, Y5, Y5
 	VMULPS      Y9, Y3, Y3
 	VADDPS      Y3, Y7, Y7
 
-flush174:
-	MOVQ    sum_base+120(FP), R10
-	VMOVUPS (R10)(R9*1), Y3
+flush172:
+	MOVQ    sum_base+104(FP), R9
+	VMOVUPS (R9)(R8*1), Y3
 	VADDPS  Y6, Y5, Y4
 	VADDPS  Y4, Y3, Y3
-	VMOVUPS Y3, (R10)(R9*1)
-	MOVQ    sumX_base+144(FP), R10
-	VMOVUPS (R10)(R9*1), Y3
+	VMOVUPS Y3, (R9)(R8*1)
+	MOVQ    sumX_base+128(FP), R9
+	VMOVUPS (R9)(R8*1), Y3
 	VADDPS  Y8, Y7, Y4
 	VADDPS  Y4, Y3, Y3
-	VMOVUPS Y3, (R10)(R9*1)
-	ADDQ    $0x20, R9
-	JMP     vector168
+	VMOVUPS Y3, (R9)(R8*1)
+	ADDQ    $0x20, R8
+	JMP     vector166
 
-tail169:
-	SHRQ       $0x02, R10
-	JEQ        end170
-	LEAQ       vec_lanes<>+64(SB), R11
-	SHLQ       $0x02, R10
-	SUBQ       R10, R11
-	VMOVUPS    (R11), Y3
-	MOVQ       scale_base+72(FP), R10
-	VMASKMOVPS (R10)(R9*1), Y3, Y4
-	MOVQ       shift_base+96(FP), R10
-	VMASKMOVPS (R10)(R9*1), Y3, Y5
+tail167:
+	SHRQ       $0x02, R9
+	JEQ        end168
+	LEAQ       vec_lanes<>+64(SB), R10
+	SHLQ       $0x02, R9
+	SUBQ       R9, R10
+	VMOVUPS    (R10), Y3
+	MOVQ       scale_base+56(FP), R9
+	VMASKMOVPS (R9)(R8*1), Y3, Y4
+	MOVQ       shift_base+80(FP), R9
+	VMASKMOVPS (R9)(R8*1), Y3, Y5
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	LEAQ       (DI)(R9*1), R10
-	MOVQ       R8, R12
-	SUBQ       $0x02, R12
-	JLT        last176
+	LEAQ       (AX)(R8*1), R9
+	LEAQ       (CX)(R8*1), R10
+	MOVQ       DI, R11
+	SUBQ       $0x02, R11
+	JLT        last174
 
-pair175:
-	LEAQ        (R10)(SI*1), R11
-	VMASKMOVPS  (CX)(R10*1), Y3, Y10
+pair173:
+	VMASKMOVPS  (R10), Y3, Y10
 	VMULPS      Y4, Y10, Y11
 	VADDPS      Y5, Y11, Y11
 	VMAXPS      Y11, Y1, Y11
@@ -4475,13 +4487,13 @@ pair175:
 	VMOVUPS     Y12, Y12
 	VFMADD213PS Y2, Y11, Y12
 	VMULPS      Y12, Y13, Y11
-	VMASKMOVPS  (DX)(R10*1), Y3, Y12
+	VMASKMOVPS  (R9), Y3, Y12
 	VMULPS      Y12, Y11, Y11
-	VMASKMOVPS  Y11, Y3, (AX)(R10*1)
+	VMASKMOVPS  Y11, Y3, (R9)
 	VADDPS      Y11, Y6, Y6
 	VMULPS      Y10, Y11, Y10
 	VADDPS      Y10, Y8, Y8
-	VMASKMOVPS  (CX)(R11*1), Y3, Y10
+	VMASKMOVPS  (R10)(BX*1), Y3, Y10
 	VMULPS      Y4, Y10, Y11
 	VADDPS      Y5, Y11, Y11
 	VMAXPS      Y11, Y1, Y11
@@ -4513,20 +4525,21 @@ pair175:
 	VMOVUPS     Y12, Y12
 	VFMADD213PS Y2, Y11, Y12
 	VMULPS      Y12, Y13, Y11
-	VMASKMOVPS  (DX)(R11*1), Y3, Y12
+	VMASKMOVPS  (R9)(SI*1), Y3, Y12
 	VMULPS      Y12, Y11, Y11
-	VMASKMOVPS  Y11, Y3, (AX)(R11*1)
+	VMASKMOVPS  Y11, Y3, (R9)(SI*1)
 	VADDPS      Y11, Y7, Y7
 	VMULPS      Y10, Y11, Y10
 	VADDPS      Y10, Y9, Y9
-	LEAQ        (R10)(SI*2), R10
-	SUBQ        $0x02, R12
-	JGE         pair175
+	LEAQ        (R9)(SI*2), R9
+	LEAQ        (R10)(BX*2), R10
+	SUBQ        $0x02, R11
+	JGE         pair173
 
-last176:
-	CMPQ        R12, $-1
-	JNE         flush177
-	VMASKMOVPS  (CX)(R10*1), Y3, Y10
+last174:
+	CMPQ        R11, $-1
+	JNE         flush175
+	VMASKMOVPS  (R10), Y3, Y10
 	VMULPS      Y4, Y10, Y4
 	VADDPS      Y5, Y4, Y4
 	VMAXPS      Y4, Y1, Y4
@@ -4558,33 +4571,36 @@ last176:
 	VMOVUPS     Y5, Y5
 	VFMADD213PS Y2, Y4, Y5
 	VMULPS      Y5, Y11, Y4
-	VMASKMOVPS  (DX)(R10*1), Y3, Y5
+	VMASKMOVPS  (R9), Y3, Y5
 	VMULPS      Y5, Y4, Y4
-	VMASKMOVPS  Y4, Y3, (AX)(R10*1)
+	VMASKMOVPS  Y4, Y3, (R9)
 	VADDPS      Y4, Y6, Y6
 	VMULPS      Y10, Y4, Y4
 	VADDPS      Y4, Y8, Y8
 
-flush177:
-	MOVQ       sum_base+120(FP), R10
-	VMASKMOVPS (R10)(R9*1), Y3, Y4
+flush175:
+	MOVQ       sum_base+104(FP), R9
+	VMASKMOVPS (R9)(R8*1), Y3, Y4
 	VADDPS     Y7, Y6, Y5
 	VADDPS     Y5, Y4, Y4
-	VMASKMOVPS Y4, Y3, (R10)(R9*1)
-	MOVQ       sumX_base+144(FP), R10
-	VMASKMOVPS (R10)(R9*1), Y3, Y4
+	VMASKMOVPS Y4, Y3, (R9)(R8*1)
+	MOVQ       sumX_base+128(FP), R9
+	VMASKMOVPS (R9)(R8*1), Y3, Y4
 	VADDPS     Y9, Y8, Y5
 	VADDPS     Y5, Y4, Y4
-	VMASKMOVPS Y4, Y3, (R10)(R9*1)
+	VMASKMOVPS Y4, Y3, (R9)(R8*1)
 
-end170:
-	SUBQ  R8, BX
-	IMULQ SI, R8
-	ADDQ  R8, DI
-	TESTQ BX, BX
-	JNE   block167
+end168:
+	MOVQ  DI, R9
+	IMULQ SI, R9
+	ADDQ  R9, AX
+	MOVQ  DI, R9
+	IMULQ BX, R9
+	ADDQ  R9, CX
+	SUBQ  DI, DX
+	JNE   block165
 
-done171:
+done169:
 	VZEROUPPER
 	RET
 
@@ -4596,316 +4612,320 @@ TEXT ·normGradAVX2(SB), NOSPLIT, $0-104
 	MOVQ  pixels+96(FP), DX
 	MOVQ  sum_len+8(FP), BX
 	SHLQ  $0x02, BX
-	XORQ  SI, SI
 	TESTQ DX, DX
-	JEQ   done182
+	JEQ   done180
 
-block178:
-	MOVQ    $0x00000040, DI
-	CMPQ    DX, DI
-	CMOVQLT DX, DI
-	XORQ    R8, R8
+block176:
+	MOVQ    $0x00000040, SI
+	CMPQ    DX, SI
+	CMOVQLT DX, SI
+	XORQ    DI, DI
 
-vector179:
-	MOVQ   BX, R9
-	SUBQ   R8, R9
-	CMPQ   R9, $0x20
-	JLT    tail180
+vector177:
+	MOVQ   BX, R8
+	SUBQ   DI, R8
+	CMPQ   R8, $0x20
+	JLT    tail178
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	LEAQ   (SI)(R8*1), R9
-	MOVQ   DI, R11
-	SUBQ   $0x02, R11
-	JLT    last184
+	LEAQ   (AX)(DI*1), R8
+	LEAQ   (CX)(DI*1), R9
+	MOVQ   SI, R10
+	SUBQ   $0x02, R10
+	JLT    last182
 
-pair183:
-	LEAQ    (R9)(BX*1), R10
-	VMOVUPS (CX)(R9*1), Y4
-	VMOVUPS (CX)(R10*1), Y5
+pair181:
+	VMOVUPS (R9), Y4
+	VMOVUPS (R9)(BX*1), Y5
 	VADDPS  Y4, Y0, Y0
 	VADDPS  Y5, Y1, Y1
-	VMOVUPS (AX)(R9*1), Y6
-	VMOVUPS (AX)(R10*1), Y7
+	VMOVUPS (R8), Y6
+	VMOVUPS (R8)(BX*1), Y7
 	VMULPS  Y6, Y4, Y4
 	VMULPS  Y7, Y5, Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
+	LEAQ    (R8)(BX*2), R8
 	LEAQ    (R9)(BX*2), R9
-	SUBQ    $0x02, R11
-	JGE     pair183
+	SUBQ    $0x02, R10
+	JGE     pair181
 
-last184:
-	CMPQ    R11, $-1
-	JNE     flush185
-	VMOVUPS (CX)(R9*1), Y4
+last182:
+	CMPQ    R10, $-1
+	JNE     flush183
+	VMOVUPS (R9), Y4
 	VADDPS  Y4, Y0, Y0
-	VMOVUPS (AX)(R9*1), Y5
+	VMOVUPS (R8), Y5
 	VMULPS  Y5, Y4, Y4
 	VADDPS  Y4, Y2, Y2
 
-flush185:
-	MOVQ    sum_base+0(FP), R9
-	VMOVUPS (R9)(R8*1), Y4
+flush183:
+	MOVQ    sum_base+0(FP), R8
+	VMOVUPS (R8)(DI*1), Y4
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y0, Y4, Y0
-	VMOVUPS Y0, (R9)(R8*1)
-	MOVQ    sumX_base+24(FP), R9
-	VMOVUPS (R9)(R8*1), Y0
+	VMOVUPS Y0, (R8)(DI*1)
+	MOVQ    sumX_base+24(FP), R8
+	VMOVUPS (R8)(DI*1), Y0
 	VADDPS  Y3, Y2, Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (R9)(R8*1)
-	ADDQ    $0x20, R8
-	JMP     vector179
+	VMOVUPS Y0, (R8)(DI*1)
+	ADDQ    $0x20, DI
+	JMP     vector177
 
-tail180:
-	SHRQ    $0x02, R9
-	JEQ     end181
-	LEAQ    vec_lanes<>+64(SB), R10
-	SHLQ    $0x02, R9
-	SUBQ    R9, R10
-	VMOVUPS (R10), Y0
+tail178:
+	SHRQ    $0x02, R8
+	JEQ     end179
+	LEAQ    vec_lanes<>+64(SB), R9
+	SHLQ    $0x02, R8
+	SUBQ    R8, R9
+	VMOVUPS (R9), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
-	LEAQ    (SI)(R8*1), R9
-	MOVQ    DI, R11
-	SUBQ    $0x02, R11
-	JLT     last187
+	LEAQ    (AX)(DI*1), R8
+	LEAQ    (CX)(DI*1), R9
+	MOVQ    SI, R10
+	SUBQ    $0x02, R10
+	JLT     last185
 
-pair186:
-	LEAQ       (R9)(BX*1), R10
-	VMASKMOVPS (CX)(R9*1), Y0, Y5
-	VMASKMOVPS (CX)(R10*1), Y0, Y6
+pair184:
+	VMASKMOVPS (R9), Y0, Y5
+	VMASKMOVPS (R9)(BX*1), Y0, Y6
 	VADDPS     Y5, Y1, Y1
 	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS (AX)(R9*1), Y0, Y7
-	VMASKMOVPS (AX)(R10*1), Y0, Y8
+	VMASKMOVPS (R8), Y0, Y7
+	VMASKMOVPS (R8)(BX*1), Y0, Y8
 	VMULPS     Y7, Y5, Y5
 	VMULPS     Y8, Y6, Y6
 	VADDPS     Y5, Y3, Y3
 	VADDPS     Y6, Y4, Y4
+	LEAQ       (R8)(BX*2), R8
 	LEAQ       (R9)(BX*2), R9
-	SUBQ       $0x02, R11
-	JGE        pair186
+	SUBQ       $0x02, R10
+	JGE        pair184
 
-last187:
-	CMPQ       R11, $-1
-	JNE        flush188
-	VMASKMOVPS (CX)(R9*1), Y0, Y5
+last185:
+	CMPQ       R10, $-1
+	JNE        flush186
+	VMASKMOVPS (R9), Y0, Y5
 	VADDPS     Y5, Y1, Y1
-	VMASKMOVPS (AX)(R9*1), Y0, Y6
+	VMASKMOVPS (R8), Y0, Y6
 	VMULPS     Y6, Y5, Y5
 	VADDPS     Y5, Y3, Y3
 
-flush188:
-	MOVQ       sum_base+0(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y0, Y5
+flush186:
+	MOVQ       sum_base+0(FP), R8
+	VMASKMOVPS (R8)(DI*1), Y0, Y5
 	VADDPS     Y2, Y1, Y1
 	VADDPS     Y1, Y5, Y1
-	VMASKMOVPS Y1, Y0, (R9)(R8*1)
-	MOVQ       sumX_base+24(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y0, Y1
+	VMASKMOVPS Y1, Y0, (R8)(DI*1)
+	MOVQ       sumX_base+24(FP), R8
+	VMASKMOVPS (R8)(DI*1), Y0, Y1
 	VADDPS     Y4, Y3, Y2
 	VADDPS     Y2, Y1, Y1
-	VMASKMOVPS Y1, Y0, (R9)(R8*1)
+	VMASKMOVPS Y1, Y0, (R8)(DI*1)
 
-end181:
-	SUBQ  DI, DX
-	IMULQ BX, DI
-	ADDQ  DI, SI
-	TESTQ DX, DX
-	JNE   block178
+end179:
+	MOVQ  SI, R8
+	IMULQ BX, R8
+	ADDQ  R8, AX
+	MOVQ  SI, R8
+	IMULQ BX, R8
+	ADDQ  R8, CX
+	SUBQ  SI, DX
+	JNE   block176
 
-done182:
+done180:
 	VZEROUPPER
 	RET
 
-// func affine3AVX2(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
 // Requires: AVX
-TEXT ·affine3AVX2(SB), NOSPLIT, $0-152
-	MOVQ    dx_base+0(FP), AX
-	MOVQ    du_base+24(FP), CX
-	MOVQ    x_base+48(FP), DX
-	MOVQ    a_base+72(FP), BX
-	MOVQ    b_base+96(FP), SI
-	MOVQ    c_base+120(FP), DI
-	MOVQ    pixels+144(FP), R8
-	MOVQ    a_len+80(FP), R9
-	MOVQ    R9, R10
-	ANDQ    $0x0f, R10
-	LEAQ    vec_lanes<>+64(SB), R11
-	MOVQ    R10, R12
-	SHLQ    $0x02, R12
-	SUBQ    R12, R11
-	VMOVUPS (R11), Y0
-	VMOVUPS 32(R11), Y1
-	SUBQ    $0x10, R9
-	SHLQ    $0x02, R9
-	XORQ    R11, R11
-	TESTQ   R8, R8
-	JEQ     done189
+TEXT ·affine3AVX2(SB), NOSPLIT, $0-160
+	MOVQ    a_len+88(FP), AX
+	MOVQ    dx_base+0(FP), CX
+	MOVQ    du_base+24(FP), DX
+	MOVQ    x_base+56(FP), BX
+	MOVQ    a_base+80(FP), SI
+	MOVQ    b_base+104(FP), DI
+	MOVQ    c_base+128(FP), R8
+	MOVQ    pixels+152(FP), R9
+	MOVQ    AX, R10
+	SHLQ    $0x02, R10
+	MOVQ    duPix+48(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    AX, R12
+	ANDQ    $0x0f, R12
+	LEAQ    vec_lanes<>+64(SB), R13
+	MOVQ    R12, R14
+	SHLQ    $0x02, R14
+	SUBQ    R14, R13
+	VMOVUPS (R13), Y0
+	VMOVUPS 32(R13), Y1
+	SUBQ    $0x10, AX
+	SHLQ    $0x02, AX
 
-pixel190:
-	XORQ R12, R12
-	CMPQ R12, R9
-	JGT  tail192
+pixel187:
+	XORQ R13, R13
+	CMPQ R13, AX
+	JGT  tail189
 
-vector191:
-	VMOVUPS (CX)(R11*1), Y2
-	VMOVUPS 32(CX)(R11*1), Y3
-	VMOVUPS (BX)(R12*1), Y4
-	VMOVUPS 32(BX)(R12*1), Y5
+vector188:
+	VMOVUPS (DX)(R13*1), Y2
+	VMOVUPS 32(DX)(R13*1), Y3
+	VMOVUPS (SI)(R13*1), Y4
+	VMOVUPS 32(SI)(R13*1), Y5
 	VMULPS  Y4, Y2, Y2
 	VMULPS  Y5, Y3, Y3
-	VMOVUPS (DX)(R11*1), Y4
-	VMOVUPS 32(DX)(R11*1), Y5
-	VMOVUPS (SI)(R12*1), Y6
-	VMOVUPS 32(SI)(R12*1), Y7
+	VMOVUPS (BX)(R13*1), Y4
+	VMOVUPS 32(BX)(R13*1), Y5
+	VMOVUPS (DI)(R13*1), Y6
+	VMOVUPS 32(DI)(R13*1), Y7
 	VMULPS  Y6, Y4, Y4
 	VMULPS  Y7, Y5, Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (DI)(R12*1), Y4
-	VMOVUPS 32(DI)(R12*1), Y5
+	VMOVUPS (R8)(R13*1), Y4
+	VMOVUPS 32(R8)(R13*1), Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS Y2, (AX)(R11*1)
-	VMOVUPS Y3, 32(AX)(R11*1)
-	ADDQ    $0x40, R11
-	ADDQ    $0x40, R12
-	CMPQ    R12, R9
-	JLE     vector191
+	VMOVUPS Y2, (CX)(R13*1)
+	VMOVUPS Y3, 32(CX)(R13*1)
+	ADDQ    $0x40, R13
+	CMPQ    R13, AX
+	JLE     vector188
 
-tail192:
-	TESTQ      R10, R10
-	JEQ        next193
-	VMASKMOVPS (CX)(R11*1), Y0, Y2
-	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
-	VMASKMOVPS (BX)(R12*1), Y0, Y4
-	VMASKMOVPS 32(BX)(R12*1), Y1, Y5
+tail189:
+	TESTQ      R12, R12
+	JEQ        next190
+	VMASKMOVPS (DX)(R13*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R13*1), Y1, Y3
+	VMASKMOVPS (SI)(R13*1), Y0, Y4
+	VMASKMOVPS 32(SI)(R13*1), Y1, Y5
 	VMULPS     Y4, Y2, Y2
 	VMULPS     Y5, Y3, Y3
-	VMASKMOVPS (DX)(R11*1), Y0, Y4
-	VMASKMOVPS 32(DX)(R11*1), Y1, Y5
-	VMASKMOVPS (SI)(R12*1), Y0, Y6
-	VMASKMOVPS 32(SI)(R12*1), Y1, Y7
+	VMASKMOVPS (BX)(R13*1), Y0, Y4
+	VMASKMOVPS 32(BX)(R13*1), Y1, Y5
+	VMASKMOVPS (DI)(R13*1), Y0, Y6
+	VMASKMOVPS 32(DI)(R13*1), Y1, Y7
 	VMULPS     Y6, Y4, Y4
 	VMULPS     Y7, Y5, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (DI)(R12*1), Y0, Y4
-	VMASKMOVPS 32(DI)(R12*1), Y1, Y5
+	VMASKMOVPS (R8)(R13*1), Y0, Y4
+	VMASKMOVPS 32(R8)(R13*1), Y1, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS Y2, Y0, (AX)(R11*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
-	LEAQ       (R11)(R10*4), R11
+	VMASKMOVPS Y2, Y0, (CX)(R13*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R13*1)
 
-next193:
-	DECQ R8
-	JNE  pixel190
-
-done189:
+next190:
+	ADDQ R10, CX
+	ADDQ R11, DX
+	ADDQ R10, BX
+	DECQ R9
+	JNE  pixel187
 	VZEROUPPER
 	RET
 
-// func affine3AddAVX2(dx []float32, du []float32, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AddAVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
 // Requires: AVX
-TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-152
-	MOVQ    dx_base+0(FP), AX
-	MOVQ    du_base+24(FP), CX
-	MOVQ    x_base+48(FP), DX
-	MOVQ    a_base+72(FP), BX
-	MOVQ    b_base+96(FP), SI
-	MOVQ    c_base+120(FP), DI
-	MOVQ    pixels+144(FP), R8
-	MOVQ    a_len+80(FP), R9
-	MOVQ    R9, R10
-	ANDQ    $0x0f, R10
-	LEAQ    vec_lanes<>+64(SB), R11
-	MOVQ    R10, R12
-	SHLQ    $0x02, R12
-	SUBQ    R12, R11
-	VMOVUPS (R11), Y0
-	VMOVUPS 32(R11), Y1
-	SUBQ    $0x10, R9
-	SHLQ    $0x02, R9
-	XORQ    R11, R11
-	TESTQ   R8, R8
-	JEQ     done194
+TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-160
+	MOVQ    a_len+88(FP), AX
+	MOVQ    dx_base+0(FP), CX
+	MOVQ    du_base+24(FP), DX
+	MOVQ    x_base+56(FP), BX
+	MOVQ    a_base+80(FP), SI
+	MOVQ    b_base+104(FP), DI
+	MOVQ    c_base+128(FP), R8
+	MOVQ    pixels+152(FP), R9
+	MOVQ    AX, R10
+	SHLQ    $0x02, R10
+	MOVQ    duPix+48(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    AX, R12
+	ANDQ    $0x0f, R12
+	LEAQ    vec_lanes<>+64(SB), R13
+	MOVQ    R12, R14
+	SHLQ    $0x02, R14
+	SUBQ    R14, R13
+	VMOVUPS (R13), Y0
+	VMOVUPS 32(R13), Y1
+	SUBQ    $0x10, AX
+	SHLQ    $0x02, AX
 
-pixel195:
-	XORQ R12, R12
-	CMPQ R12, R9
-	JGT  tail197
+pixel191:
+	XORQ R13, R13
+	CMPQ R13, AX
+	JGT  tail193
 
-vector196:
-	VMOVUPS (CX)(R11*1), Y2
-	VMOVUPS 32(CX)(R11*1), Y3
-	VMOVUPS (BX)(R12*1), Y4
-	VMOVUPS 32(BX)(R12*1), Y5
+vector192:
+	VMOVUPS (DX)(R13*1), Y2
+	VMOVUPS 32(DX)(R13*1), Y3
+	VMOVUPS (SI)(R13*1), Y4
+	VMOVUPS 32(SI)(R13*1), Y5
 	VMULPS  Y4, Y2, Y2
 	VMULPS  Y5, Y3, Y3
-	VMOVUPS (DX)(R11*1), Y4
-	VMOVUPS 32(DX)(R11*1), Y5
-	VMOVUPS (SI)(R12*1), Y6
-	VMOVUPS 32(SI)(R12*1), Y7
+	VMOVUPS (BX)(R13*1), Y4
+	VMOVUPS 32(BX)(R13*1), Y5
+	VMOVUPS (DI)(R13*1), Y6
+	VMOVUPS 32(DI)(R13*1), Y7
 	VMULPS  Y6, Y4, Y4
 	VMULPS  Y7, Y5, Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (DI)(R12*1), Y4
-	VMOVUPS 32(DI)(R12*1), Y5
+	VMOVUPS (R8)(R13*1), Y4
+	VMOVUPS 32(R8)(R13*1), Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (AX)(R11*1), Y4
-	VMOVUPS 32(AX)(R11*1), Y5
+	VMOVUPS (CX)(R13*1), Y4
+	VMOVUPS 32(CX)(R13*1), Y5
 	VADDPS  Y2, Y4, Y2
 	VADDPS  Y3, Y5, Y3
-	VMOVUPS Y2, (AX)(R11*1)
-	VMOVUPS Y3, 32(AX)(R11*1)
-	ADDQ    $0x40, R11
-	ADDQ    $0x40, R12
-	CMPQ    R12, R9
-	JLE     vector196
+	VMOVUPS Y2, (CX)(R13*1)
+	VMOVUPS Y3, 32(CX)(R13*1)
+	ADDQ    $0x40, R13
+	CMPQ    R13, AX
+	JLE     vector192
 
-tail197:
-	TESTQ      R10, R10
-	JEQ        next198
-	VMASKMOVPS (CX)(R11*1), Y0, Y2
-	VMASKMOVPS 32(CX)(R11*1), Y1, Y3
-	VMASKMOVPS (BX)(R12*1), Y0, Y4
-	VMASKMOVPS 32(BX)(R12*1), Y1, Y5
+tail193:
+	TESTQ      R12, R12
+	JEQ        next194
+	VMASKMOVPS (DX)(R13*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R13*1), Y1, Y3
+	VMASKMOVPS (SI)(R13*1), Y0, Y4
+	VMASKMOVPS 32(SI)(R13*1), Y1, Y5
 	VMULPS     Y4, Y2, Y2
 	VMULPS     Y5, Y3, Y3
-	VMASKMOVPS (DX)(R11*1), Y0, Y4
-	VMASKMOVPS 32(DX)(R11*1), Y1, Y5
-	VMASKMOVPS (SI)(R12*1), Y0, Y6
-	VMASKMOVPS 32(SI)(R12*1), Y1, Y7
+	VMASKMOVPS (BX)(R13*1), Y0, Y4
+	VMASKMOVPS 32(BX)(R13*1), Y1, Y5
+	VMASKMOVPS (DI)(R13*1), Y0, Y6
+	VMASKMOVPS 32(DI)(R13*1), Y1, Y7
 	VMULPS     Y6, Y4, Y4
 	VMULPS     Y7, Y5, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (DI)(R12*1), Y0, Y4
-	VMASKMOVPS 32(DI)(R12*1), Y1, Y5
+	VMASKMOVPS (R8)(R13*1), Y0, Y4
+	VMASKMOVPS 32(R8)(R13*1), Y1, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (AX)(R11*1), Y0, Y4
-	VMASKMOVPS 32(AX)(R11*1), Y1, Y5
+	VMASKMOVPS (CX)(R13*1), Y0, Y4
+	VMASKMOVPS 32(CX)(R13*1), Y1, Y5
 	VADDPS     Y2, Y4, Y2
 	VADDPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y0, (AX)(R11*1)
-	VMASKMOVPS Y3, Y1, 32(AX)(R11*1)
-	LEAQ       (R11)(R10*4), R11
+	VMASKMOVPS Y2, Y0, (CX)(R13*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R13*1)
 
-next198:
-	DECQ R8
-	JNE  pixel195
-
-done194:
+next194:
+	ADDQ R10, CX
+	ADDQ R11, DX
+	ADDQ R10, BX
+	DECQ R9
+	JNE  pixel191
 	VZEROUPPER
 	RET
 
@@ -4916,9 +4936,65 @@ TEXT ·copyPixelsAVX2(SB), NOSPLIT, $0-80
 	MOVQ    y_base+0(FP), CX
 	MOVQ    x_base+32(FP), DX
 	MOVQ    pixels+64(FP), BX
-	MOVQ    yPix+24(FP), SI
-	MOVQ    xPix+56(FP), DI
+	MOVQ    AX, SI
 	SHLQ    $0x02, SI
+	MOVQ    yPix+24(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    xPix+56(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    AX, R8
+	ANDQ    $0x0f, R8
+	LEAQ    vec_lanes<>+64(SB), R9
+	MOVQ    R8, R10
+	SHLQ    $0x02, R10
+	SUBQ    R10, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	SUBQ    $0x10, AX
+	SHLQ    $0x02, AX
+
+pixel195:
+	XORQ R9, R9
+	CMPQ R9, AX
+	JGT  tail197
+
+vector196:
+	VMOVUPS (DX)(R9*1), Y2
+	VMOVUPS 32(DX)(R9*1), Y3
+	VMOVUPS Y2, (CX)(R9*1)
+	VMOVUPS Y3, 32(CX)(R9*1)
+	ADDQ    $0x40, R9
+	CMPQ    R9, AX
+	JLE     vector196
+
+tail197:
+	TESTQ      R8, R8
+	JEQ        next198
+	VMASKMOVPS (DX)(R9*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R9*1), Y1, Y3
+	VMASKMOVPS Y2, Y0, (CX)(R9*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R9*1)
+
+next198:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	DECQ BX
+	JNE  pixel195
+	VZEROUPPER
+	RET
+
+// func addPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
+// Requires: AVX
+TEXT ·addPixelsAVX2(SB), NOSPLIT, $0-80
+	MOVQ    c+72(FP), AX
+	MOVQ    y_base+0(FP), CX
+	MOVQ    x_base+32(FP), DX
+	MOVQ    pixels+64(FP), BX
+	MOVQ    AX, SI
+	SHLQ    $0x02, SI
+	MOVQ    yPix+24(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    xPix+56(FP), DI
 	SHLQ    $0x02, DI
 	MOVQ    AX, R8
 	ANDQ    $0x0f, R8
@@ -4939,6 +5015,10 @@ pixel199:
 vector200:
 	VMOVUPS (DX)(R9*1), Y2
 	VMOVUPS 32(DX)(R9*1), Y3
+	VMOVUPS (CX)(R9*1), Y4
+	VMOVUPS 32(CX)(R9*1), Y5
+	VADDPS  Y2, Y4, Y2
+	VADDPS  Y3, Y5, Y3
 	VMOVUPS Y2, (CX)(R9*1)
 	VMOVUPS Y3, 32(CX)(R9*1)
 	ADDQ    $0x40, R9
@@ -4950,6 +5030,10 @@ tail201:
 	JEQ        next202
 	VMASKMOVPS (DX)(R9*1), Y0, Y2
 	VMASKMOVPS 32(DX)(R9*1), Y1, Y3
+	VMASKMOVPS (CX)(R9*1), Y0, Y4
+	VMASKMOVPS 32(CX)(R9*1), Y1, Y5
+	VADDPS     Y2, Y4, Y2
+	VADDPS     Y3, Y5, Y3
 	VMASKMOVPS Y2, Y0, (CX)(R9*1)
 	VMASKMOVPS Y3, Y1, 32(CX)(R9*1)
 
@@ -4958,66 +5042,6 @@ next202:
 	ADDQ DI, DX
 	DECQ BX
 	JNE  pixel199
-	VZEROUPPER
-	RET
-
-// func addPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
-// Requires: AVX
-TEXT ·addPixelsAVX2(SB), NOSPLIT, $0-80
-	MOVQ    c+72(FP), AX
-	MOVQ    y_base+0(FP), CX
-	MOVQ    x_base+32(FP), DX
-	MOVQ    pixels+64(FP), BX
-	MOVQ    yPix+24(FP), SI
-	MOVQ    xPix+56(FP), DI
-	SHLQ    $0x02, SI
-	SHLQ    $0x02, DI
-	MOVQ    AX, R8
-	ANDQ    $0x0f, R8
-	LEAQ    vec_lanes<>+64(SB), R9
-	MOVQ    R8, R10
-	SHLQ    $0x02, R10
-	SUBQ    R10, R9
-	VMOVUPS (R9), Y0
-	VMOVUPS 32(R9), Y1
-	SUBQ    $0x10, AX
-	SHLQ    $0x02, AX
-
-pixel203:
-	XORQ R9, R9
-	CMPQ R9, AX
-	JGT  tail205
-
-vector204:
-	VMOVUPS (DX)(R9*1), Y2
-	VMOVUPS 32(DX)(R9*1), Y3
-	VMOVUPS (CX)(R9*1), Y4
-	VMOVUPS 32(CX)(R9*1), Y5
-	VADDPS  Y2, Y4, Y2
-	VADDPS  Y3, Y5, Y3
-	VMOVUPS Y2, (CX)(R9*1)
-	VMOVUPS Y3, 32(CX)(R9*1)
-	ADDQ    $0x40, R9
-	CMPQ    R9, AX
-	JLE     vector204
-
-tail205:
-	TESTQ      R8, R8
-	JEQ        next206
-	VMASKMOVPS (DX)(R9*1), Y0, Y2
-	VMASKMOVPS 32(DX)(R9*1), Y1, Y3
-	VMASKMOVPS (CX)(R9*1), Y0, Y4
-	VMASKMOVPS 32(CX)(R9*1), Y1, Y5
-	VADDPS     Y2, Y4, Y2
-	VADDPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y0, (CX)(R9*1)
-	VMASKMOVPS Y3, Y1, 32(CX)(R9*1)
-
-next206:
-	ADDQ SI, CX
-	ADDQ DI, DX
-	DECQ BX
-	JNE  pixel203
 	VZEROUPPER
 	RET
 
@@ -5040,14 +5064,14 @@ TEXT ·addRowsAVX2(SB), NOSPLIT, $0-56
 	SHLQ    $0x02, BX
 	XORQ    DI, DI
 	TESTQ   DX, DX
-	JEQ     done207
+	JEQ     done203
 
-pixel208:
+pixel204:
 	XORQ R8, R8
 	CMPQ R8, BX
-	JGT  tail210
+	JGT  tail206
 
-vector209:
+vector205:
 	VMOVUPS (AX)(DI*1), Y2
 	VMOVUPS 32(AX)(DI*1), Y3
 	VMOVUPS (CX)(R8*1), Y4
@@ -5059,11 +5083,11 @@ vector209:
 	ADDQ    $0x40, DI
 	ADDQ    $0x40, R8
 	CMPQ    R8, BX
-	JLE     vector209
+	JLE     vector205
 
-tail210:
+tail206:
 	TESTQ      SI, SI
-	JEQ        next211
+	JEQ        next207
 	VMASKMOVPS (AX)(DI*1), Y0, Y2
 	VMASKMOVPS 32(AX)(DI*1), Y1, Y3
 	VMASKMOVPS (CX)(R8*1), Y0, Y4
@@ -5074,11 +5098,11 @@ tail210:
 	VMASKMOVPS Y3, Y1, 32(AX)(DI*1)
 	LEAQ       (DI)(SI*4), DI
 
-next211:
+next207:
 	DECQ DX
-	JNE  pixel208
+	JNE  pixel204
 
-done207:
+done203:
 	VZEROUPPER
 	RET
 
@@ -5089,98 +5113,95 @@ TEXT ·channelSumsAVX2(SB), NOSPLIT, $0-56
 	MOVQ  pixels+48(FP), CX
 	MOVQ  sum_len+8(FP), DX
 	SHLQ  $0x02, DX
-	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done216
+	JEQ   done212
 
-block212:
-	MOVQ    $0x00000040, SI
-	CMPQ    CX, SI
-	CMOVQLT CX, SI
-	XORQ    DI, DI
+block208:
+	MOVQ    $0x00000040, BX
+	CMPQ    CX, BX
+	CMOVQLT CX, BX
+	XORQ    SI, SI
 
-vector213:
-	MOVQ   DX, R8
-	SUBQ   DI, R8
-	CMPQ   R8, $0x20
-	JLT    tail214
+vector209:
+	MOVQ   DX, DI
+	SUBQ   SI, DI
+	CMPQ   DI, $0x20
+	JLT    tail210
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	LEAQ   (BX)(DI*1), R8
-	MOVQ   SI, R10
-	SUBQ   $0x02, R10
-	JLT    last218
+	LEAQ   (AX)(SI*1), DI
+	MOVQ   BX, R8
+	SUBQ   $0x02, R8
+	JLT    last214
 
-pair217:
-	LEAQ    (R8)(DX*1), R9
-	VMOVUPS (AX)(R8*1), Y2
-	VMOVUPS (AX)(R9*1), Y3
+pair213:
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI)(DX*1), Y3
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y3, Y1, Y1
-	LEAQ    (R8)(DX*2), R8
-	SUBQ    $0x02, R10
-	JGE     pair217
+	LEAQ    (DI)(DX*2), DI
+	SUBQ    $0x02, R8
+	JGE     pair213
 
-last218:
-	CMPQ    R10, $-1
-	JNE     flush219
-	VMOVUPS (AX)(R8*1), Y2
+last214:
+	CMPQ    R8, $-1
+	JNE     flush215
+	VMOVUPS (DI), Y2
 	VADDPS  Y2, Y0, Y0
 
-flush219:
-	MOVQ    sum_base+0(FP), R8
-	VMOVUPS (R8)(DI*1), Y2
+flush215:
+	MOVQ    sum_base+0(FP), DI
+	VMOVUPS (DI)(SI*1), Y2
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y0, Y2, Y0
-	VMOVUPS Y0, (R8)(DI*1)
-	ADDQ    $0x20, DI
-	JMP     vector213
+	VMOVUPS Y0, (DI)(SI*1)
+	ADDQ    $0x20, SI
+	JMP     vector209
 
-tail214:
-	SHRQ    $0x02, R8
-	JEQ     end215
-	LEAQ    vec_lanes<>+64(SB), R9
-	SHLQ    $0x02, R8
-	SUBQ    R8, R9
-	VMOVUPS (R9), Y0
+tail210:
+	SHRQ    $0x02, DI
+	JEQ     end211
+	LEAQ    vec_lanes<>+64(SB), R8
+	SHLQ    $0x02, DI
+	SUBQ    DI, R8
+	VMOVUPS (R8), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
-	LEAQ    (BX)(DI*1), R8
-	MOVQ    SI, R10
-	SUBQ    $0x02, R10
-	JLT     last221
+	LEAQ    (AX)(SI*1), DI
+	MOVQ    BX, R8
+	SUBQ    $0x02, R8
+	JLT     last217
 
-pair220:
-	LEAQ       (R8)(DX*1), R9
-	VMASKMOVPS (AX)(R8*1), Y0, Y3
-	VMASKMOVPS (AX)(R9*1), Y0, Y4
+pair216:
+	VMASKMOVPS (DI), Y0, Y3
+	VMASKMOVPS (DI)(DX*1), Y0, Y4
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y4, Y2, Y2
-	LEAQ       (R8)(DX*2), R8
-	SUBQ       $0x02, R10
-	JGE        pair220
+	LEAQ       (DI)(DX*2), DI
+	SUBQ       $0x02, R8
+	JGE        pair216
 
-last221:
-	CMPQ       R10, $-1
-	JNE        flush222
-	VMASKMOVPS (AX)(R8*1), Y0, Y3
+last217:
+	CMPQ       R8, $-1
+	JNE        flush218
+	VMASKMOVPS (DI), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 
-flush222:
-	MOVQ       sum_base+0(FP), R8
-	VMASKMOVPS (R8)(DI*1), Y0, Y3
+flush218:
+	MOVQ       sum_base+0(FP), DI
+	VMASKMOVPS (DI)(SI*1), Y0, Y3
 	VADDPS     Y2, Y1, Y1
 	VADDPS     Y1, Y3, Y1
-	VMASKMOVPS Y1, Y0, (R8)(DI*1)
+	VMASKMOVPS Y1, Y0, (DI)(SI*1)
 
-end215:
-	SUBQ  SI, CX
-	IMULQ DX, SI
-	ADDQ  SI, BX
-	TESTQ CX, CX
-	JNE   block212
+end211:
+	MOVQ  BX, DI
+	IMULQ DX, DI
+	ADDQ  DI, AX
+	SUBQ  BX, CX
+	JNE   block208
 
-done216:
+done212:
 	VZEROUPPER
 	RET
 
@@ -5191,114 +5212,111 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-80
 	MOVQ  pixels+72(FP), CX
 	MOVQ  sum_len+8(FP), DX
 	SHLQ  $0x02, DX
-	XORQ  BX, BX
 	TESTQ CX, CX
-	JEQ   done227
+	JEQ   done223
 
-block223:
-	MOVQ    $0x00000040, SI
-	CMPQ    CX, SI
-	CMOVQLT CX, SI
-	XORQ    DI, DI
+block219:
+	MOVQ    $0x00000040, BX
+	CMPQ    CX, BX
+	CMOVQLT CX, BX
+	XORQ    SI, SI
 
-vector224:
-	MOVQ    DX, R8
-	SUBQ    DI, R8
-	CMPQ    R8, $0x20
-	JLT     tail225
-	MOVQ    mean_base+48(FP), R8
-	VMOVUPS (R8)(DI*1), Y0
+vector220:
+	MOVQ    DX, DI
+	SUBQ    SI, DI
+	CMPQ    DI, $0x20
+	JLT     tail221
+	MOVQ    mean_base+48(FP), DI
+	VMOVUPS (DI)(SI*1), Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
-	LEAQ    (BX)(DI*1), R8
-	MOVQ    SI, R10
-	SUBQ    $0x02, R10
-	JLT     last229
+	LEAQ    (AX)(SI*1), DI
+	MOVQ    BX, R8
+	SUBQ    $0x02, R8
+	JLT     last225
 
-pair228:
-	LEAQ    (R8)(DX*1), R9
-	VMOVUPS (AX)(R8*1), Y3
-	VMOVUPS (AX)(R9*1), Y4
+pair224:
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI)(DX*1), Y4
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y0, Y4, Y4
 	VMULPS  Y3, Y3, Y3
 	VMULPS  Y4, Y4, Y4
 	VADDPS  Y3, Y1, Y1
 	VADDPS  Y4, Y2, Y2
-	LEAQ    (R8)(DX*2), R8
-	SUBQ    $0x02, R10
-	JGE     pair228
+	LEAQ    (DI)(DX*2), DI
+	SUBQ    $0x02, R8
+	JGE     pair224
 
-last229:
-	CMPQ    R10, $-1
-	JNE     flush230
-	VMOVUPS (AX)(R8*1), Y3
+last225:
+	CMPQ    R8, $-1
+	JNE     flush226
+	VMOVUPS (DI), Y3
 	VSUBPS  Y0, Y3, Y0
 	VMULPS  Y0, Y0, Y0
 	VADDPS  Y0, Y1, Y1
 
-flush230:
-	MOVQ    sum_base+0(FP), R8
-	VMOVUPS (R8)(DI*1), Y0
+flush226:
+	MOVQ    sum_base+0(FP), DI
+	VMOVUPS (DI)(SI*1), Y0
 	VADDPS  Y2, Y1, Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (R8)(DI*1)
-	ADDQ    $0x20, DI
-	JMP     vector224
+	VMOVUPS Y0, (DI)(SI*1)
+	ADDQ    $0x20, SI
+	JMP     vector220
 
-tail225:
-	SHRQ       $0x02, R8
-	JEQ        end226
-	LEAQ       vec_lanes<>+64(SB), R9
-	SHLQ       $0x02, R8
-	SUBQ       R8, R9
-	VMOVUPS    (R9), Y0
-	MOVQ       mean_base+48(FP), R8
-	VMASKMOVPS (R8)(DI*1), Y0, Y1
+tail221:
+	SHRQ       $0x02, DI
+	JEQ        end222
+	LEAQ       vec_lanes<>+64(SB), R8
+	SHLQ       $0x02, DI
+	SUBQ       DI, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       mean_base+48(FP), DI
+	VMASKMOVPS (DI)(SI*1), Y0, Y1
 	VXORPS     Y2, Y2, Y2
 	VXORPS     Y3, Y3, Y3
-	LEAQ       (BX)(DI*1), R8
-	MOVQ       SI, R10
-	SUBQ       $0x02, R10
-	JLT        last232
+	LEAQ       (AX)(SI*1), DI
+	MOVQ       BX, R8
+	SUBQ       $0x02, R8
+	JLT        last228
 
-pair231:
-	LEAQ       (R8)(DX*1), R9
-	VMASKMOVPS (AX)(R8*1), Y0, Y4
-	VMASKMOVPS (AX)(R9*1), Y0, Y5
+pair227:
+	VMASKMOVPS (DI), Y0, Y4
+	VMASKMOVPS (DI)(DX*1), Y0, Y5
 	VSUBPS     Y1, Y4, Y4
 	VSUBPS     Y1, Y5, Y5
 	VMULPS     Y4, Y4, Y4
 	VMULPS     Y5, Y5, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	LEAQ       (R8)(DX*2), R8
-	SUBQ       $0x02, R10
-	JGE        pair231
+	LEAQ       (DI)(DX*2), DI
+	SUBQ       $0x02, R8
+	JGE        pair227
 
-last232:
-	CMPQ       R10, $-1
-	JNE        flush233
-	VMASKMOVPS (AX)(R8*1), Y0, Y4
+last228:
+	CMPQ       R8, $-1
+	JNE        flush229
+	VMASKMOVPS (DI), Y0, Y4
 	VSUBPS     Y1, Y4, Y1
 	VMULPS     Y1, Y1, Y1
 	VADDPS     Y1, Y2, Y2
 
-flush233:
-	MOVQ       sum_base+0(FP), R8
-	VMASKMOVPS (R8)(DI*1), Y0, Y1
+flush229:
+	MOVQ       sum_base+0(FP), DI
+	VMASKMOVPS (DI)(SI*1), Y0, Y1
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y2, Y1, Y1
-	VMASKMOVPS Y1, Y0, (R8)(DI*1)
+	VMASKMOVPS Y1, Y0, (DI)(SI*1)
 
-end226:
-	SUBQ  SI, CX
-	IMULQ DX, SI
-	ADDQ  SI, BX
-	TESTQ CX, CX
-	JNE   block223
+end222:
+	MOVQ  BX, DI
+	IMULQ DX, DI
+	ADDQ  DI, AX
+	SUBQ  BX, CX
+	JNE   block219
 
-done227:
+done223:
 	VZEROUPPER
 	RET
 
@@ -5311,9 +5329,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-72
 	MOVQ y_len+8(FP), BX
 	XORQ SI, SI
 	SUBQ $0x10, BX
-	JLT  tail235
+	JLT  tail231
 
-loop234:
+loop230:
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS 32(CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
@@ -5324,11 +5342,11 @@ loop234:
 	VMOVUPS Y1, 32(AX)(SI*1)
 	ADDQ    $0x40, SI
 	SUBQ    $0x10, BX
-	JGE     loop234
+	JGE     loop230
 
-tail235:
+tail231:
 	ADDQ       $0x10, BX
-	JEQ        done236
+	JEQ        done232
 	LEAQ       vec_lanes<>+64(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -5343,7 +5361,7 @@ tail235:
 	VMASKMOVPS Y2, Y0, (AX)(SI*1)
 	VMASKMOVPS Y3, Y1, 32(AX)(SI*1)
 
-done236:
+done232:
 	VZEROUPPER
 	RET
 
@@ -5356,9 +5374,9 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail238
+	JLT          tail234
 
-loop237:
+loop233:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5371,11 +5389,11 @@ loop237:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop237
+	JGE     loop233
 
-tail238:
+tail234:
 	ADDQ       $0x10, DX
-	JEQ        done239
+	JEQ        done235
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5392,7 +5410,7 @@ tail238:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done239:
+done235:
 	VZEROUPPER
 	RET
 
@@ -5405,9 +5423,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-56
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail241
+	JLT          tail237
 
-loop240:
+loop236:
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS 32(CX)(BX*1), Y2
 	VMULPS  Y1, Y0, Y1
@@ -5416,11 +5434,11 @@ loop240:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop240
+	JGE     loop236
 
-tail241:
+tail237:
 	ADDQ       $0x10, DX
-	JEQ        done242
+	JEQ        done238
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5433,7 +5451,7 @@ tail241:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done242:
+done238:
 	VZEROUPPER
 	RET
 
@@ -5446,9 +5464,9 @@ TEXT ·lerpAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y_len+8(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x10, DX
-	JLT          tail244
+	JLT          tail240
 
-loop243:
+loop239:
 	VMOVUPS (AX)(BX*1), Y1
 	VMOVUPS 32(AX)(BX*1), Y2
 	VMOVUPS (CX)(BX*1), Y3
@@ -5463,11 +5481,11 @@ loop243:
 	VMOVUPS Y2, 32(AX)(BX*1)
 	ADDQ    $0x40, BX
 	SUBQ    $0x10, DX
-	JGE     loop243
+	JGE     loop239
 
-tail244:
+tail240:
 	ADDQ       $0x10, DX
-	JEQ        done245
+	JEQ        done241
 	LEAQ       vec_lanes<>+64(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5486,7 +5504,7 @@ tail244:
 	VMASKMOVPS Y3, Y1, (AX)(BX*1)
 	VMASKMOVPS Y0, Y2, 32(AX)(BX*1)
 
-done245:
+done241:
 	VZEROUPPER
 	RET
 
@@ -5501,9 +5519,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail247
+	JLT    tail243
 
-loop246:
+loop242:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5518,11 +5536,11 @@ loop246:
 	VADDPD       Y7, Y3, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop246
+	JGE          loop242
 
-tail247:
+tail243:
 	ADDQ         $0x10, CX
-	JEQ          done248
+	JEQ          done244
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5541,7 +5559,7 @@ tail247:
 	VADDPD       Y5, Y2, Y2
 	VADDPD       Y7, Y3, Y3
 
-done248:
+done244:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5565,9 +5583,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   x_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail250
+	JLT    tail246
 
-loop249:
+loop245:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5590,11 +5608,11 @@ loop249:
 	VFMADD231PD  Y7, Y11, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop249
+	JGE          loop245
 
-tail250:
+tail246:
 	ADDQ         $0x10, DX
-	JEQ          done251
+	JEQ          done247
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5621,7 +5639,7 @@ tail250:
 	VFMADD231PD  Y7, Y5, Y2
 	VFMADD231PD  Y9, Y11, Y3
 
-done251:
+done247:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5644,9 +5662,9 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-32
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail253
+	JLT    tail249
 
-loop252:
+loop248:
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5661,11 +5679,11 @@ loop252:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, CX
-	JGE          loop252
+	JGE          loop248
 
-tail253:
+tail249:
 	ADDQ         $0x10, CX
-	JEQ          done254
+	JEQ          done250
 	LEAQ         vec_lanes<>+64(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5684,7 +5702,7 @@ tail253:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done254:
+done250:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5708,9 +5726,9 @@ TEXT ·squaredDistanceAVX2(SB), NOSPLIT, $0-56
 	MOVQ   a_len+8(FP), DX
 	XORQ   BX, BX
 	SUBQ   $0x10, DX
-	JLT    tail256
+	JLT    tail252
 
-loop255:
+loop251:
 	VMOVUPS      (AX)(BX*1), Y4
 	VMOVUPS      32(AX)(BX*1), Y5
 	VMOVUPS      (CX)(BX*1), Y6
@@ -5729,11 +5747,11 @@ loop255:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, BX
 	SUBQ         $0x10, DX
-	JGE          loop255
+	JGE          loop251
 
-tail256:
+tail252:
 	ADDQ         $0x10, DX
-	JEQ          done257
+	JEQ          done253
 	LEAQ         vec_lanes<>+64(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5756,7 +5774,7 @@ tail256:
 	VFMADD231PD  Y5, Y5, Y2
 	VFMADD231PD  Y7, Y7, Y3
 
-done257:
+done253:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5781,9 +5799,9 @@ TEXT ·squaredErrorAVX2(SB), NOSPLIT, $0-80
 	MOVQ   d_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $0x10, BX
-	JLT    tail259
+	JLT    tail255
 
-loop258:
+loop254:
 	VMOVUPS      (CX)(SI*1), Y4
 	VMOVUPS      32(CX)(SI*1), Y5
 	VMOVUPS      (DX)(SI*1), Y6
@@ -5804,11 +5822,11 @@ loop258:
 	VFMADD231PD  Y7, Y7, Y3
 	ADDQ         $0x40, SI
 	SUBQ         $0x10, BX
-	JGE          loop258
+	JGE          loop254
 
-tail259:
+tail255:
 	ADDQ         $0x10, BX
-	JEQ          done260
+	JEQ          done256
 	LEAQ         vec_lanes<>+64(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -5833,7 +5851,7 @@ tail259:
 	VFMADD231PD  Y7, Y7, Y2
 	VFMADD231PD  Y6, Y6, Y3
 
-done260:
+done256:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5854,9 +5872,9 @@ TEXT ·allFiniteAVX2(SB), NOSPLIT, $0-25
 	MOVQ   x_len+8(FP), CX
 	XORQ   DX, DX
 	SUBQ   $0x10, CX
-	JLT    tail262
+	JLT    tail258
 
-loop261:
+loop257:
 	VMOVUPS (AX)(DX*1), Y2
 	VMOVUPS 32(AX)(DX*1), Y3
 	VSUBPS  Y2, Y2, Y2
@@ -5865,11 +5883,11 @@ loop261:
 	VORPS   Y3, Y1, Y1
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JGE     loop261
+	JGE     loop257
 
-tail262:
+tail258:
 	ADDQ       $0x10, CX
-	JEQ        done263
+	JEQ        done259
 	LEAQ       vec_lanes<>+64(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5882,7 +5900,7 @@ tail262:
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
 
-done263:
+done259:
 	VORPS     Y1, Y0, Y0
 	VCMPPS    $0x03, Y0, Y0, Y0
 	VMOVMSKPS Y0, AX
@@ -5912,9 +5930,9 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-104
 	MOVQ         w_len+8(FP), SI
 	XORQ         DI, DI
 	SUBQ         $0x08, SI
-	JLT          tail265
+	JLT          tail261
 
-loop264:
+loop260:
 	VMOVUPS (CX)(DI*1), Y9
 	VMULPS  Y9, Y8, Y9
 	VMOVUPS (DX)(DI*1), Y10
@@ -5939,11 +5957,11 @@ loop264:
 	VMOVUPS Y9, (AX)(DI*1)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JGE     loop264
+	JGE     loop260
 
-tail265:
+tail261:
 	ADDQ       $0x08, SI
-	JEQ        done266
+	JEQ        done262
 	LEAQ       vec_lanes<>+64(SB), R8
 	SHLQ       $0x02, SI
 	SUBQ       SI, R8
@@ -5971,6 +5989,6 @@ tail265:
 	VSUBPS     Y0, Y2, Y0
 	VMASKMOVPS Y0, Y9, (AX)(DI*1)
 
-done266:
+done262:
 	VZEROUPPER
 	RET

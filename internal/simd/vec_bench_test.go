@@ -24,7 +24,7 @@ func rate(b *testing.B, elements, bytes int) {
 }
 
 func BenchmarkChannelwise(b *testing.B) {
-	bytes := map[string]int{"Norm": 8, "NormSiLU": 8, "NormSiLUOfHalf": 4, "NormSiLUGrad": 12, "NormGrad": 8, "Affine3": 12, "Affine3Add": 16, "AddRows": 8, "CopyPixels": 4, "CopyPixelsAdd": 6, "ChannelSums": 4, "ChannelSquares": 4}
+	bytes := map[string]int{"Norm": 8, "NormSiLU": 8, "NormSiLUOfHalf": 4, "NormSiLUGrad": 12, "NormSiLUGradOfHalf": 6, "NormGrad": 8, "Affine3": 12, "Affine3Add": 16, "Affine3AddOfHalf": 8, "AddRows": 8, "CopyPixels": 4, "CopyPixelsAdd": 6, "ChannelSums": 4, "ChannelSquares": 4}
 	for _, c := range channelCases {
 		if bytes[c.name] == 0 {
 			continue

@@ -53,33 +53,39 @@ func normSiLUGo(y []float32, yPix int, x []float32, xPix, pixels int, scale, shi
 	}
 }
 
-// NormSiLUGrad takes da, the gradient at silu(u) with u = x·scale + shift, and
-// sets du to that at u. It adds up what the gradients of scale, shift and the
-// group's statistics are made of, over the pixels of each channel:
+// NormSiLUGrad turns da, the gradient at silu(u) with u = x·scale + shift, into
+// du, that at u, and adds up what the gradients of scale, shift and the group's
+// statistics are made of, over the pixels of each channel:
 //
 //	du = da·silu'(u),  sum += Σ du,  sumX += Σ du·x
-func NormSiLUGrad(du, x, da, scale, shift, sum, sumX []float32) {
-	p := pixels("NormSiLUGrad", scale, du, x, da)
+//
+// The pixels of da lie daPix elements apart: c, or more if x is some of the
+// channels of an image.
+func NormSiLUGrad(da []float32, daPix int, x, scale, shift, sum, sumX []float32) {
+	p := pixels("NormSiLUGrad", scale, x)
 	sameLen("NormSiLUGrad coefficients", scale, shift, sum, sumX)
+	if checkSpread("NormSiLUGrad", "da", da, daPix, p, len(scale)) {
+		return
+	}
 	switch {
 	case useAVX512:
-		normSiLUGradAVX512(du, x, da, scale, shift, sum, sumX, p)
+		normSiLUGradAVX512(da, daPix, x, scale, shift, sum, sumX, p)
 	case useAVX2:
-		normSiLUGradAVX2(du, x, da, scale, shift, sum, sumX, p)
+		normSiLUGradAVX2(da, daPix, x, scale, shift, sum, sumX, p)
 	default:
-		normSiLUGradGo(du, x, da, scale, shift, sum, sumX)
+		normSiLUGradGo(da, daPix, x, scale, shift, sum, sumX)
 	}
 }
 
-func normSiLUGradGo(du, x, da, scale, shift, sum, sumX []float32) {
+func normSiLUGradGo(da []float32, daPix int, x, scale, shift, sum, sumX []float32) {
 	c := len(scale)
-	for i := 0; i < len(x); i += c {
-		x, da, du := x[i:i+c], da[i:i+c], du[i:i+c]
+	for p := range len(x) / c {
+		x, da := x[p*c:][:c], da[p*daPix:][:c]
 		for j, scale := range scale {
-			du[j] = siluSlope(float32(x[j]*scale)+shift[j]) * da[j]
+			da[j] *= siluSlope(float32(x[j]*scale) + shift[j])
 		}
 	}
-	normGradGo(sum, sumX, x, du)
+	normGradGo(sum, sumX, x, da, daPix)
 }
 
 // NormGrad is the sums of NormSiLUGrad for a norm that no SiLU follows:
@@ -94,19 +100,20 @@ func NormGrad(sum, sumX, x, du []float32) {
 	case useAVX2:
 		normGradAVX2(sum, sumX, x, du, p)
 	default:
-		normGradGo(sum, sumX, x, du)
+		normGradGo(sum, sumX, x, du, len(sum))
 	}
 }
 
-func normGradGo(sum, sumX, x, du []float32) {
+func normGradGo(sum, sumX, x, du []float32, duPix int) {
 	c := len(sum)
-	for b := 0; b < len(x); b += blockPixels * c {
-		n := min(len(x), b+blockPixels*c)
+	for b := 0; b < len(x)/c; b += blockPixels {
+		n := min(len(x)/c, b+blockPixels)
 		for j := range c {
 			var s, sx [2]float32
-			for i, chain := b+j, 0; i < n; i, chain = i+c, 1-chain {
-				s[chain] += du[i]
-				sx[chain] += float32(du[i] * x[i])
+			for p, chain := b, 0; p < n; p, chain = p+1, 1-chain {
+				du := du[p*duPix+j]
+				s[chain] += du
+				sx[chain] += float32(du * x[p*c+j])
 			}
 			sum[j] += s[0] + s[1]
 			sumX[j] += sx[0] + sx[1]
@@ -116,26 +123,31 @@ func normGradGo(sum, sumX, x, du []float32) {
 
 // Affine3 sets dx = du·a + x·b + c, channel by channel, or adds that to dx. It is
 // the last step of group normalisation's gradient: du·γ/σ less its projections
-// on 1 and on x.
-func Affine3(dx, du, x, a, b, c []float32, add bool) {
-	p := pixels("Affine3", a, dx, du, x)
+// on 1 and on x. The pixels of du lie duPix elements apart, as in NormSiLUGrad.
+func Affine3(dx, du []float32, duPix int, x, a, b, c []float32, add bool) {
+	p := pixels("Affine3", a, dx, x)
 	sameLen("Affine3 coefficients", a, b, c)
+	if checkSpread("Affine3", "du", du, duPix, p, len(a)) {
+		return
+	}
 	switch {
 	case useAVX512 && add:
-		affine3AddAVX512(dx, du, x, a, b, c, p)
+		affine3AddAVX512(dx, du, duPix, x, a, b, c, p)
 	case useAVX512:
-		affine3AVX512(dx, du, x, a, b, c, p)
+		affine3AVX512(dx, du, duPix, x, a, b, c, p)
 	case useAVX2 && add:
-		affine3AddAVX2(dx, du, x, a, b, c, p)
+		affine3AddAVX2(dx, du, duPix, x, a, b, c, p)
 	case useAVX2:
-		affine3AVX2(dx, du, x, a, b, c, p)
+		affine3AVX2(dx, du, duPix, x, a, b, c, p)
 	default:
-		affine3Go(dx, du, x, a, b, c, add)
+		affine3Go(dx, du, duPix, x, a, b, c, add)
 	}
 }
 
-func affine3Go(dx, du, x, a, b, c []float32, add bool) {
-	for n := len(a); len(x) > 0; dx, du, x = dx[n:], du[n:], x[n:] {
+func affine3Go(dx, du []float32, duPix int, x, a, b, c []float32, add bool) {
+	n := len(a)
+	for p := range len(x) / n {
+		dx, du, x := dx[p*n:][:n], du[p*duPix:], x[p*n:]
 		for j, a := range a {
 			d := float32(du[j]*a) + float32(x[j]*b[j]) + c[j]
 			if add {

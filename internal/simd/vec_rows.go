@@ -48,14 +48,22 @@ func CopyPixels(y []float32, yPix int, x []float32, xPix, pixels, c int, add boo
 // checkApart panics unless y and x hold c channels of pixels that lie yPix and xPix apart, and reports whether there is
 // nothing to do.
 func checkApart(op string, y []float32, yPix int, x []float32, xPix, pixels, c int) (none bool) {
+	if checkSpread(op, "y", y, yPix, pixels, c) {
+		return true
+	}
+	checkReach(op, "x", len(x), c, pixels-1, xPix, 0, 0)
+	return false
+}
+
+// checkSpread is checkApart for an image that is written, whose pixels must not overlap.
+func checkSpread(op, name string, y []float32, yPix, pixels, c int) (none bool) {
 	if yPix < c {
 		panic(fmt.Sprintf("simd: %s: got pixels %d elements apart, want at least the %d channels", op, yPix, c))
 	}
 	if checkCounts(op, pixels, c) {
 		return true
 	}
-	checkReach(op, "y", len(y), c, pixels-1, yPix, 0, 0)
-	checkReach(op, "x", len(x), c, pixels-1, xPix, 0, 0)
+	checkReach(op, name, len(y), c, pixels-1, yPix, 0, 0)
 	return false
 }
 

@@ -110,14 +110,39 @@ func (m *machine) eachPixel(pixels, c, rest, j reg.Register, full, part, next fu
 	JNE(LabelRef(pixel))
 }
 
-// apart runs body over c channels of each of two images y and x, whose pixels lie yPix and xPix elements apart, and
-// slices [c] of coefficients, which it reads anew for every pixel. There is at least one pixel.
-func (m *machine) apart(channels reg.Register, rows []string, body func(at func(string) place, k mask)) {
-	base := arrays(append([]string{"y", "x"}, rows...)...)
+// An image is a parameter, and the one that counts the elements from pixel to pixel: "" if these are its c channels.
+type image struct{ name, pix string }
+
+// steps loads what lies between the pixels of images, in bytes. c is that of images without a parameter for it.
+func steps(images []image, c reg.Register) map[string]reg.Register {
+	step := map[string]reg.Register{}
+	for _, im := range images {
+		step[im.name] = c
+		if im.pix != "" {
+			step[im.name] = Load(Param(im.pix), GP64())
+			SHLQ(Imm(2), step[im.name])
+		}
+	}
+	return step
+}
+
+func names(images []image) []string {
+	var list []string
+	for _, im := range images {
+		list = append(list, im.name)
+	}
+	return list
+}
+
+// apart runs body over c channels of images, and slices [c] of coefficients, which it reads anew for every pixel. There
+// is at least one pixel.
+func (m *machine) apart(channels reg.Register, images []image, rows []string, body func(at func(string) place, k mask)) {
+	base := arrays(append(names(images), rows...)...)
 	pixels, c := Load(Param("pixels"), GP64()), channels.(reg.GPVirtual)
-	yPix, xPix := Load(Param("yPix"), GP64()), Load(Param("xPix"), GP64())
-	SHLQ(Imm(2), yPix)
-	SHLQ(Imm(2), xPix)
+	all := GP64()
+	MOVQ(c, all)
+	SHLQ(Imm(2), all)
+	step := steps(images, all)
 	rest, j := GP64(), GP64()
 	MOVQ(c, rest)
 	ANDQ(Imm(uint64(m.lanes()-1)), rest)
@@ -127,8 +152,9 @@ func (m *machine) apart(channels reg.Register, rows []string, body func(at func(
 	at := func(name string) place { return m.at(Mem{Base: base[name], Index: j, Scale: 1}) }
 
 	m.eachPixel(pixels, c, rest, j, func() { body(at, nil) }, func() { body(at, k) }, func() {
-		ADDQ(yPix, base["y"])
-		ADDQ(xPix, base["x"])
+		for _, im := range images {
+			ADDQ(step[im.name], base[im.name])
+		}
 	})
 }
 
@@ -136,12 +162,12 @@ func (m *machine) apart(channels reg.Register, rows []string, body func(at func(
 // before the sum goes to memory.
 const blockPixels = 64
 
-// A channelSum is a loop over images [pixels c] that sums over the pixels: block
+// A channelSum is a loop over images that sums over the pixels: block
 // by block, within a block over the channels, one register of them at a time,
 // and there over the pixels, so that sums and coefficients stay in registers.
 // Two pixels are the two registers of a vector, or follow one another if serial.
 type channelSum struct {
-	images []string // slices [pixels c]
+	images []image
 	sums   []string // slices [c]
 	serial bool     // for want of registers
 
@@ -150,12 +176,12 @@ type channelSum struct {
 }
 
 func (m *machine) sum(l channelSum) {
-	base := arrays(l.images...)
+	base := arrays(names(l.images)...) // of the block
 	pixels := Load(Param("pixels"), GP64())
 	c := Load(Param(l.sums[0]).Len(), GP64()).(reg.GPVirtual)
-	SHLQ(Imm(2), c) // bytes from one pixel to the next, from here on
-	block, n, j, left := GP64(), GP64(), GP64(), GP64()
-	XORQ(block, block)
+	SHLQ(Imm(2), c) // in bytes, from here on
+	step := steps(l.images, c)
+	n, j, left := GP64(), GP64(), GP64()
 
 	next, vector, tail, end, done := label("block"), label("vector"), label("tail"), label("end"), label("done")
 	width := Imm(uint64(m.bytes()))
@@ -172,7 +198,7 @@ func (m *machine) sum(l channelSum) {
 	SUBQ(j, left)
 	CMPQ(left, width)
 	JLT(LabelRef(tail))
-	m.sumBlock(l, base, block, j, c, n, nil)
+	m.sumBlock(l, base, step, j, n, nil)
 	ADDQ(width, j)
 	JMP(LabelRef(vector))
 	Label(tail)
@@ -181,19 +207,21 @@ func (m *machine) sum(l channelSum) {
 	m.registers = 1
 	k := m.firstLanes(left)
 	m.registers = 2
-	m.sumBlock(l, base, block, j, c, n, append(k, k...))
+	m.sumBlock(l, base, step, j, n, append(k, k...))
 	Label(end)
 
+	for _, im := range l.images {
+		MOVQ(n, left)
+		IMULQ(step[im.name], left)
+		ADDQ(left, base[im.name])
+	}
 	SUBQ(n, pixels)
-	IMULQ(c, n)
-	ADDQ(n, block)
-	TESTQ(pixels, pixels)
 	JNE(LabelRef(next))
 	Label(done)
 }
 
-// sumBlock does n pixels of the channels at byte j of each, from byte block on.
-func (m *machine) sumBlock(l channelSum, base map[string]reg.Register, block, j, c, n reg.GPVirtual, k mask) {
+// sumBlock does n pixels of the channels at byte j of each, from base on.
+func (m *machine) sumBlock(l channelSum, base, step map[string]reg.Register, j, n reg.GPVirtual, k mask) {
 	row := func(name string) place {
 		return place{Mem{Base: Load(Param(name).Base(), GP64()), Index: j, Scale: 1}}
 	}
@@ -209,13 +237,20 @@ func (m *machine) sumBlock(l channelSum, base map[string]reg.Register, block, j,
 	for _, name := range l.sums {
 		sums[name] = m.zero()
 	}
-	// pixel runs the body on the pixels at the given bytes.
-	pixel := func(chain int, at ...reg.GPVirtual) {
-		m.registers = len(at)
+	at := map[string]reg.GPVirtual{} // of the first of two pixels, the second being a step further
+	for _, im := range l.images {
+		at[im.name] = GP64()
+		LEAQ(Mem{Base: base[im.name], Index: j, Scale: 1}, at[im.name])
+	}
+	even := func(name string) Mem { return Mem{Base: at[name]} }
+	odd := func(name string) Mem { return Mem{Base: at[name], Index: step[name], Scale: 1} }
+	// pixel runs the body on some of the two.
+	pixel := func(chain int, which ...func(name string) Mem) {
+		m.registers = len(which)
 		image := func(name string) place {
 			var p place
-			for _, i := range at {
-				p = append(p, Mem{Base: base[name], Index: i, Scale: 1})
+			for _, w := range which {
+				p = append(p, w(name))
 			}
 			return p
 		}
@@ -223,21 +258,21 @@ func (m *machine) sumBlock(l channelSum, base map[string]reg.Register, block, j,
 		m.registers = 2
 	}
 
-	even, odd, left := GP64(), GP64(), GP64()
-	LEAQ(Mem{Base: block, Index: j, Scale: 1}, even)
+	left := GP64()
 	MOVQ(n, left)
 	pair, last, done := label("pair"), label("last"), label("flush")
 	SUBQ(Imm(2), left)
 	JLT(LabelRef(last))
 	Label(pair)
-	LEAQ(Mem{Base: even, Index: c, Scale: 1}, odd)
 	if l.serial {
 		pixel(0, even)
 		pixel(1, odd)
 	} else {
 		pixel(0, even, odd)
 	}
-	LEAQ(Mem{Base: even, Index: c, Scale: 2}, even)
+	for _, im := range l.images {
+		LEAQ(Mem{Base: at[im.name], Index: step[im.name], Scale: 2}, at[im.name])
+	}
 	SUBQ(Imm(2), left)
 	JGE(LabelRef(pair))
 	Label(last)

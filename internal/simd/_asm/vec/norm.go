@@ -7,18 +7,18 @@ func norms(wide bool) {
 		norm(wide, active)
 	}
 
-	m := begin(wide, "normSiLUGrad", "(du, x, da, scale, shift, sum, sumX []float32, pixels int)")
+	m := begin(wide, "normSiLUGrad", "(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int)")
 	m.holdSlope()
 	var scale, shift vec
 	m.sum(channelSum{
-		images: []string{"du", "x", "da"},
+		images: []image{{"da", "daPix"}, {"x", ""}},
 		sums:   []string{"sum", "sumX"},
 		serial: !wide,
 		before: func(row func(string) vec) { scale, shift = row("scale"), row("shift") },
 		pixel: func(at func(string) place, k mask, add func(string, vec)) {
 			x := m.load(at("x"), k)
 			du := m.mul(m.siluSlope(m.add(m.mul(x, scale), shift)), m.load(at("da"), k))
-			m.store(du, at("du"), k)
+			m.store(du, at("da"), k)
 			add("sum", du)
 			add("sumX", m.mul(du, x))
 		},
@@ -27,7 +27,7 @@ func norms(wide bool) {
 
 	m = begin(wide, "normGrad", "(sum, sumX, x, du []float32, pixels int)")
 	m.sum(channelSum{
-		images: []string{"x", "du"},
+		images: []image{{"x", ""}, {"du", ""}},
 		sums:   []string{"sum", "sumX"},
 		pixel: func(at func(string) place, k mask, add func(string, vec)) {
 			du := m.load(at("du"), k)
@@ -58,7 +58,7 @@ func norm(wide, active bool) {
 	}
 	m := begin(wide, "normSiLU", "(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift []float32)")
 	m.holdSiLU()
-	m.apart(Load(Param("scale").Len(), GP64()), rows, func(at func(string) place, k mask) { body(m, at, k) })
+	m.apart(Load(Param("scale").Len(), GP64()), []image{{"y", "yPix"}, {"x", "xPix"}}, rows, func(at func(string) place, k mask) { body(m, at, k) })
 	m.end()
 }
 
@@ -67,8 +67,8 @@ func affine(wide, add bool) {
 	if add {
 		name = "affine3Add"
 	}
-	m := begin(wide, name, "(dx, du, x, a, b, c []float32, pixels int)")
-	m.pixels([]string{"dx", "du", "x"}, []string{"a", "b", "c"}, func(at func(string) place, k mask) {
+	m := begin(wide, name, "(dx, du []float32, duPix int, x, a, b, c []float32, pixels int)")
+	m.apart(Load(Param("a").Len(), GP64()), []image{{"dx", ""}, {"du", "duPix"}, {"x", ""}}, []string{"a", "b", "c"}, func(at func(string) place, k mask) {
 		d := m.mul(m.load(at("du"), k), m.load(at("a"), k))
 		d = m.add(d, m.mul(m.load(at("x"), k), m.load(at("b"), k)))
 		d = m.add(d, m.load(at("c"), k))

@@ -16,7 +16,7 @@ func rows(wide bool) {
 
 	m = begin(wide, "channelSums", "(sum, x []float32, pixels int)")
 	m.sum(channelSum{
-		images: []string{"x"},
+		images: []image{{"x", ""}},
 		sums:   []string{"sum"},
 		pixel: func(at func(string) place, k mask, add func(string, vec)) {
 			add("sum", m.load(at("x"), k))
@@ -27,7 +27,7 @@ func rows(wide bool) {
 	m = begin(wide, "channelSquares", "(sum, x, mean []float32, pixels int)")
 	var mean vec
 	m.sum(channelSum{
-		images: []string{"x"},
+		images: []image{{"x", ""}},
 		sums:   []string{"sum"},
 		before: func(row func(string) vec) { mean = row("mean") },
 		pixel: func(at func(string) place, k mask, add func(string, vec)) {
@@ -41,7 +41,7 @@ func rows(wide bool) {
 // copyPixels writes a loop over pixels that lie apart.
 func copyPixels(wide bool, name string, add bool) {
 	m := begin(wide, name, "(y []float32, yPix int, x []float32, xPix, pixels, c int)")
-	m.apart(Load(Param("c"), GP64()), nil, func(at func(string) place, k mask) {
+	m.apart(Load(Param("c"), GP64()), []image{{"y", "yPix"}, {"x", "xPix"}}, nil, func(at func(string) place, k mask) {
 		v := m.load(at("x"), k)
 		if add {
 			v = m.add(m.load(at("y"), k), v)
