@@ -60,7 +60,7 @@ var attentions frames[attentionCall]
 func (c *attentionCall) forward(i int, mem *par.Scratch) {
 	head, block := i/c.blocks, i%c.blocks
 	kt := c.packHead(c.k, head, mem)
-	p := mem.Floats(min(queryBlock, c.t) * c.t)
+	p := mem.Floats(min(queryBlock, c.t) * c.row)
 	end := (block + 1) * c.t / c.blocks
 	for t0 := block * c.t / c.blocks; t0 < end; {
 		t1 := min(t0+queryBlock, end)
@@ -72,7 +72,7 @@ func (c *attentionCall) forward(i int, mem *par.Scratch) {
 
 // backward computes the gradients of one head.
 func (c *attentionCall) backward(head int, mem *par.Scratch) {
-	p, dp := mem.Floats(c.t*c.t), mem.Floats(c.t*c.t)
+	p, dp := mem.Floats(c.t*c.row), mem.Floats(c.t*c.row)
 	kt := c.packHead(c.k, head, mem)
 	vt := kt
 	if &c.k.Data[0] != &c.v.Data[0] {
@@ -83,7 +83,7 @@ func (c *attentionCall) backward(head int, mem *par.Scratch) {
 	if !c.dst.V.Empty() {
 		c.transposedProduct(c.dst.V, p, c.y, head, c.dst.AddV, simd.Ahead{})
 	}
-	for r := 0; r < c.t*c.t; r += c.t {
+	for r := 0; r < c.t*c.row; r += c.row {
 		simd.SoftmaxGrad(dp[r:r+c.t], p[r:r+c.t], dp[r:r+c.t], c.scale)
 	}
 	if !c.dst.Q.Empty() {
@@ -109,6 +109,7 @@ const queryBlock = 64
 type attention struct {
 	n, t, heads, d, c int
 	panelT            int // packed size of one head's keys, transposed
+	row               int // floats from row to row of scores and weights: whole cache lines
 	scale             float32
 }
 
@@ -123,7 +124,7 @@ func attentionDims(op string, heads int, y Tensor, xs ...Tensor) attention {
 	}
 	t := perImage(y) / c
 	d := c / heads
-	return attention{y.Shape[0], t, heads, d, c, panelSize(d, t), float32(1 / math.Sqrt(float64(d)))}
+	return attention{y.Shape[0], t, heads, d, c, panelSize(d, t), (t + 15) / 16 * 16, float32(1 / math.Sqrt(float64(d)))}
 }
 
 // at returns where the given head, counted through all images, starts in a tensor [N … C].
@@ -136,13 +137,13 @@ func (a attention) packHead(x Tensor, head int, mem *par.Scratch) []float32 {
 	return xt
 }
 
-// scores computes s = x·zᵀ for queries t0…t1 of x against all positions of z, packed by packHead in zt. s [t1−t0 T].
+// scores computes s = x·zᵀ for queries t0…t1 of x against all positions of z, packed by packHead in zt. s [t1−t0 row].
 func (a attention) scores(s []float32, x Tensor, zt []float32, head, t0, t1 int, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: t1 - t0, N: a.t, K: a.d,
 		A: x.Data[a.at(head)+t0*a.c:], ARow: a.c, AK: 1, AOff: zeroOffset,
 		B: zt, BRow: panelWidth, BPanel: panelWidth * a.d, BOff: zeroOffset,
-		C: s, CRow: a.t,
+		C: s, CRow: a.row,
 		Ahead: &soon,
 	}
 	g.Run()
@@ -151,16 +152,16 @@ func (a attention) scores(s []float32, x Tensor, zt []float32, head, t0, t1 int,
 // weights computes p = softmax(q·kᵀ/√D) for queries t0…t1.
 func (a attention) weights(p []float32, q Tensor, kt []float32, head, t0, t1 int, soon simd.Ahead) {
 	a.scores(p, q, kt, head, t0, t1, soon)
-	for r := 0; r < (t1-t0)*a.t; r += a.t {
+	for r := 0; r < (t1-t0)*a.row; r += a.row {
 		simd.Softmax(p[r:r+a.t], p[r:r+a.t], a.scale)
 	}
 }
 
-// product computes y (+)= p·x for queries t0…t1. p [t1−t0 T].
+// product computes y (+)= p·x for queries t0…t1. p [t1−t0 row].
 func (a attention) product(y Tensor, p []float32, x Tensor, head, t0, t1 int, add bool, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: t1 - t0, N: a.d, K: a.t,
-		A: p, ARow: a.t, AK: 1, AOff: zeroOffset,
+		A: p, ARow: a.row, AK: 1, AOff: zeroOffset,
 		B: x.Data[a.at(head):], BRow: a.c, BPanel: panelWidth, BOff: zeroOffset,
 		C: y.Data[a.at(head)+t0*a.c:], CRow: a.c, Add: add,
 		Ahead: &soon,
@@ -168,11 +169,11 @@ func (a attention) product(y Tensor, p []float32, x Tensor, head, t0, t1 int, ad
 	g.Run()
 }
 
-// transposedProduct computes y (+)= pᵀ·x. p [T T].
+// transposedProduct computes y (+)= pᵀ·x. p [T row].
 func (a attention) transposedProduct(y Tensor, p []float32, x Tensor, head int, add bool, soon simd.Ahead) {
 	g := simd.Gemm{
 		M: a.t, N: a.d, K: a.t,
-		A: p, ARow: 1, AK: a.t, AOff: zeroOffset,
+		A: p, ARow: 1, AK: a.row, AOff: zeroOffset,
 		B: x.Data[a.at(head):], BRow: a.c, BPanel: panelWidth, BOff: zeroOffset,
 		C: y.Data[a.at(head):], CRow: a.c, Add: add,
 		Ahead: &soon,

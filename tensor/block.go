@@ -71,7 +71,6 @@ func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	if w := b.Shortcut.W; !w.Empty() {
 		c.short = packs.packed(w, panels, panelSize(d.cin, w.Shape[1]), func(p []float32) { packPanels(p, w.Data, d.cin, w.Shape[1]) })
 		defer c.short.done()
-		c.s.also = c.shortcut
 	}
 	d.conv(y, &c.s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
 	giveWork(c.s.scale)
@@ -90,22 +89,19 @@ type blockCall struct {
 
 var blockCalls frames[blockCall]
 
-// prepare measures image i's norm.
+// prepare measures image i's norm and computes its shortcut.
 func (c *blockCall) prepare(i int, mem *par.Scratch) {
 	st := c.Block.stats(c.stats, i)
 	c.measure(st, imageOf(c.s.x, i), imageOf(c.s.join, i), mem)
 	scale, shift := c.s.norm(i)
 	c.affineInto(scale, shift, st)
-}
-
-// shortcut computes Shortcut.S for images n0…n1.
-func (c *blockCall) shortcut(n0, n1 int) {
-	pixels, cin, cs := c.d.h*c.d.w, c.d.cin, c.Shortcut.W.Shape[1]
-	ca := c.s.x.Shape[3]
-	to, rows := c.Shortcut.S.Data[n0*pixels*cs:], (n1-n0)*pixels
-	addRows(to, c.s.x.Data[n0*pixels*ca:], c.short.data, rows, ca, cin, cs, c.Shortcut.B.Data, false)
-	if cb := cin - ca; cb > 0 {
-		addRows(to, c.s.join.Data[n0*pixels*cb:], c.short.data[ca*panelWidth:], rows, cb, cin, cs, nil, true)
+	if c.Shortcut.W.Empty() {
+		return
+	}
+	s, pixels, ca, cs := imageOf(c.Shortcut.S, i), c.d.h*c.d.w, c.s.x.Shape[3], c.Shortcut.W.Shape[1]
+	addRows(s, imageOf(c.s.x, i), c.short.data, pixels, ca, c.d.cin, cs, c.Shortcut.B.Data, false)
+	if cb := c.d.cin - ca; cb > 0 {
+		addRows(s, imageOf(c.s.join, i), c.short.data[ca*panelWidth:], pixels, cb, c.d.cin, cs, nil, true)
 	}
 }
 

@@ -114,12 +114,10 @@ func (d convDims) eachBand(s *source, one func(n, r0, r1 int, mem *par.Scratch))
 	bands := (d.oh + band - 1) / band
 	if bands > 1 {
 		s.beginAll()
-		defer s.endAll()
 	}
 	par.For(d.n*bands, func(i int, mem *par.Scratch) {
 		if bands == 1 {
 			s.begin(i, i+1, mem)
-			defer s.end(i, i+1)
 		}
 		one(i/bands, i%bands*band, min((i%bands+1)*band, d.oh), mem)
 	})

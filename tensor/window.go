@@ -41,9 +41,8 @@ type source struct {
 	scale []float32
 	shift []float32 // the norm of x, per image and channel [N C]
 
-	// What else is to be done with each image while it is in the cache; both may be nil.
-	prepare func(n int, mem *par.Scratch) // before the first fill: measures the norm
-	also    func(n0, n1 int)
+	// What is to be done with each image before it is read, while it comes to the cache; may be nil.
+	prepare func(n int, mem *par.Scratch)
 }
 
 // dims returns the dimensions of the images that are read.
@@ -93,29 +92,17 @@ func (s *source) norm(n int) (scale, shift []float32) {
 	return s.scale[n*c:][:c], s.shift[n*c:][:c]
 }
 
-// begin and end surround the work of one piece on the whole of images n0…n1.
+// begin precedes the work of one piece on the whole of images n0…n1.
 func (s *source) begin(n0, n1 int, mem *par.Scratch) {
 	for n := n0; n < n1 && s.prepare != nil; n++ {
 		mem.Within(func() { s.prepare(n, mem) })
 	}
 }
 
-func (s *source) end(n0, n1 int) {
-	if s.also != nil {
-		s.also(n0, n1)
-	}
-}
-
-// beginAll and endAll do the same for all images, where pieces are parts of images.
+// beginAll does the same for all images, where pieces are parts of images.
 func (s *source) beginAll() {
 	if s.prepare != nil {
 		par.For(s.x.Shape[0], func(i int, mem *par.Scratch) { s.begin(i, i+1, mem) })
-	}
-}
-
-func (s *source) endAll() {
-	if s.also != nil {
-		par.For(s.x.Shape[0], func(i int, _ *par.Scratch) { s.also(i, i+1) })
 	}
 }
 

@@ -189,7 +189,6 @@ func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs)
 	}
 	s.beginAll()
 	par.For(c.cuts.pieces, c.part)
-	s.endAll()
 }
 
 // tiledConv is one convolution in Winograd's form, cut in pieces.
@@ -204,12 +203,11 @@ type tiledConv struct {
 
 var tiledConvs frames[tiledConv]
 
-// images computes piece i, whole images, with what else is to be done with them.
+// images computes piece i, whole images, with what is to be done with them before.
 func (c *tiledConv) images(i int, mem *par.Scratch) {
 	p := c.piece(c.cuts, i)
 	c.s.begin(p.n0, p.n1, mem)
 	c.part(i, mem)
-	c.s.end(p.n0, p.n1)
 }
 
 // part computes piece i.
