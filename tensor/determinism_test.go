@@ -88,6 +88,10 @@ func layers() []layer {
 			forward: upConv, grad: upConvGrad,
 		},
 		{
+			name: "UpConv 8×7x33→64", inputs: [][]int{{8, 7, 33}}, result: []int{16, 14, 64}, params: [][]int{{3, 3, 33, 64}, {64}},
+			forward: upConv, grad: upConvGrad,
+		},
+		{
 			name: "UpConv 9×3x3→5", inputs: [][]int{{9, 3, 3}}, result: []int{18, 6, 5}, params: [][]int{{3, 3, 3, 5}, {5}},
 			forward: upConv, grad: upConvGrad,
 		},

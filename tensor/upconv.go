@@ -13,13 +13,22 @@ import (
 // even row the tap above falls on the row above, the other two on the row itself; at an odd row the first two on the
 // row itself, the last on the row below. So each of the four phases (row and column even or odd) is a 2×2 convolution
 // of x, whose weights are sums of those of w, and 16 products per pixel of x do the work of 36. That is method Direct.
-// Winograd's F(4×4, 3×3) on the enlarged image, of which a few rows exist at a time, needs 9.
+// Winograd's F(4×4, 3×3) on the enlarged image, of which a few rows exist at a time, needs 9, and on the phases 6¼,
+// for which it takes four times the transformed weights.
 //
 // x [N H W Cin], w [3 3 Cin Cout], b [Cout] or empty, y [N 2H 2W Cout]. packs may be nil.
 func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	d := upDims("UpConv", y, x, w)
 	checkOptional("UpConv: bias", b, d.cout)
-	if f := d.winograd(m); f != nil {
+	switch f, phases := d.winograd(m); {
+	case phases:
+		u := packs.packed(w, f.upForm, 4*f.positions*panelSize(d.cin, d.cout), func(u []float32) { f.packPhases(u, w, f.pack) })
+		t := f.tiling(d.n, d.h, d.w, d.cin, d.cout)
+		t.phased = resultPhases
+		t.conv(y, &source{x: x}, u.data, epilogue{bias: b})
+		u.done()
+		return
+	case f != nil:
 		f.conv(y, &source{x: x, up: true}, w, epilogue{bias: b}, packs)
 		return
 	}
@@ -64,8 +73,8 @@ func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *P
 	checkOptional("UpConvGrad: dx", dx, x.Shape...)
 	checkOptional("UpConvGrad: dw", dw, w.Shape...)
 	checkOptional("UpConvGrad: db", db, d.cout)
-	if f := d.winograd(m); f != nil {
-		d.winogradGrad(f, dx, add, dw, db, x, w, dy, packs)
+	if f, phases := d.winograd(m); f != nil {
+		d.winogradGrad(f, phases, dx, add, dw, db, x, w, dy, packs)
 		return
 	}
 	if !db.Empty() {
@@ -79,27 +88,48 @@ func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *P
 	}
 }
 
-// winograd returns the form that d is computed in, nil for the phases: F(2×2, 3×3) would save nothing over them.
-func (d upConv) winograd(m Method) *winograd {
-	large := convDims{Window: Same3, h: 2 * d.h, w: 2 * d.w, cin: d.cin, kh: 3, kw: 3, cout: d.cout}
-	large.Method = m
-	f := large.winograd()
-	if m == Auto && f == &winograd2 {
-		return nil
+// winograd returns the form that d is computed in, nil for the direct one, and whether in phases or on the enlarged
+// image. The measured rule: with many channels the weights of four phases are read for too little work.
+func (d upConv) winograd(m Method) (f *winograd, phases bool) {
+	small := convDims{Window: Same3, h: d.h, w: d.w, cin: d.cin, kh: 3, kw: 3, cout: d.cout}
+	small.Method = m
+	if m != Auto {
+		f = small.winograd()
+		return f, f != nil
 	}
-	return f
+	if f = fastest(d.h, d.w, d.cin, d.cout); f == &winograd4 && d.cin*d.cout <= 1<<14 {
+		return f, true
+	}
+	if f = fastest(2*d.h, 2*d.w, d.cin, d.cout); f == &winograd4 {
+		return f, false
+	}
+	return nil, false // F(2×2, 3×3) of the enlarged image would save little
 }
 
 // winogradGrad adds the gradients of w, b and x; the enlarged image's own exists for a group of images at a time.
-func (d upConv) winogradGrad(f *winograd, dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
-	g := upGrads.take(upGrad{t: f.tiling(d.n, 2*d.h, 2*d.w, d.cout, d.cin), dx: dx, add: add, dy: source{x: dy}})
+func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
+	g := upGrads.take(upGrad{dx: dx, add: add, dy: source{x: dy, half: phases}})
+	s, t := source{x: x, up: !phases}, f.tiling(d.n, d.h, d.w, d.cin, d.cout)
+	if phases {
+		t.phased = resultPhases
+		g.t = f.tiling(d.n, d.h, d.w, d.cout, d.cin)
+		g.t.phased = inputPhases
+	} else {
+		t = f.tiling(d.n, 2*d.h, 2*d.w, d.cin, d.cout)
+		g.t = f.tiling(d.n, 2*d.h, 2*d.w, d.cout, d.cin)
+	}
 	var back func(n0, n1 int, mem *par.Scratch)
-	if !dx.Empty() {
+	switch {
+	case dx.Empty():
+	case phases:
+		g.u = packs.packed(w, f.upGradForm, 4*f.positions*panelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
+		back = g.backPhases
+	default:
 		g.u = f.packedGrad(w, packs)
 		back = g.back
 	}
 	sums := takeWork(d.n * d.cout)
-	f.addWeightGrad(dw, &source{x: x, up: true}, dy, sums, back)
+	t.addWeightGrad(dw, &s, dy, sums, back)
 	if !db.Empty() {
 		addImageSums(db.Data, sums)
 	}
@@ -119,7 +149,16 @@ type upGrad struct {
 
 var upGrads frames[upGrad]
 
-// back computes dx of images n0…n1.
+// backPhases computes dx of images n0…n1 from the phases of dy.
+func (g *upGrad) backPhases(n0, n1 int, mem *par.Scratch) {
+	to := target{y: g.dx.Data}
+	if g.add {
+		to.residual = g.dx
+	}
+	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, to)
+}
+
+// back computes dx of images n0…n1 from the gradient of the enlarged images.
 func (g *upGrad) back(n0, n1 int, mem *par.Scratch) {
 	_, h, w, c := g.dx.Dims4()
 	large := mem.Floats((n1 - n0) * 4 * h * w * c)

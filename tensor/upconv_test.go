@@ -24,7 +24,7 @@ func TestUpConvByHand(t *testing.T) {
 // UpConv is a convolution of the enlarged image, and its gradients those of the two one after the other.
 func TestUpConvIsConvOfUpsample(t *testing.T) {
 	for _, s := range []struct{ n, h, w, cin, cout int }{
-		{1, 1, 1, 1, 1}, {2, 1, 5, 3, 33}, {17, 2, 3, 5, 3}, {33, 3, 2, 33, 1}, {1, 7, 7, 64, 64}, {3, 8, 5, 32, 96}, {1, 17, 9, 5, 32},
+		{1, 1, 1, 1, 1}, {2, 1, 5, 3, 33}, {17, 2, 3, 5, 3}, {33, 3, 2, 33, 1}, {1, 7, 7, 64, 64}, {3, 8, 5, 32, 96}, {1, 17, 9, 5, 32}, {18, 4, 6, 33, 64}, {2, 4, 4, 160, 128}, {1, 40, 36, 3, 2}, {9, 12, 11, 3, 5},
 	} {
 		x, w, b := random(1, s.n, s.h, s.w, s.cin), random(2, 3, 3, s.cin, s.cout), random(3, s.cout)
 		dy := random(4, s.n, 2*s.h, 2*s.w, s.cout)

@@ -35,6 +35,8 @@ type source struct {
 	x     Tensor
 	join  Tensor // [N H W Cj] or empty: the images read are [x join], joined in channels as they are
 	up    bool   // enlarged two times by repeating pixels
+	half  bool   // every second row and column alone, those of a phase
+	phase int    // 0…3: from row phase/2 and column phase%2 on
 	act   bool   // SiLU of the norm instead of x itself
 	from  int    // fill makes channels from…to of these images;
 	to    int    // 0: all
@@ -50,6 +52,9 @@ func (s *source) dims() (n, h, w, c int) {
 	n, h, w, c = s.x.Shape[0], s.x.Shape[1], s.x.Shape[2], s.x.Shape[3]
 	if s.up {
 		h, w = 2*h, 2*w
+	}
+	if s.half {
+		h, w = h/2, w/2
 	}
 	if len(s.join.Data) > 0 {
 		c += s.join.Shape[3]
@@ -133,6 +138,9 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 		case s.up:
 			row := image[(y-top)/2*(w/2*all):][:w/2*all]
 			enlargeRow(inside, row[from:], c, all)
+		case s.half:
+			first := (2*(y-top)+s.phase/2)*2*w + s.phase%2
+			simd.CopyPixels(inside, c, image[first*c:], 2*c, w, c, false)
 		case s.act:
 			s.activated(inside, (n*h+y-top)*w, from, from+c, scale, shift)
 		case s.to > 0 || !s.join.Empty():

@@ -25,6 +25,7 @@ const (
 type winograd struct {
 	side, positions    int // m, (m+2)²
 	packForm, gradForm form
+	upForm, upGradForm form // of UpConv's phases
 
 	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int)
 	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
@@ -36,11 +37,11 @@ type winograd struct {
 
 var (
 	winograd2 = winograd{
-		2, 16, winoForm2, winoForm2Grad, simd.Winograd2Input, simd.Winograd2Output,
+		2, 16, winoForm2, winoForm2Grad, winoForm2Up, winoForm2UpGrad, simd.Winograd2Input, simd.Winograd2Output,
 		simd.Winograd2GradOutput, simd.Winograd2GradWeight, simd.Winograd2Weight, simd.Winograd2WeightTransposed,
 	}
 	winograd4 = winograd{
-		4, 36, winoForm4, winoForm4Grad, simd.Winograd4Input, simd.Winograd4Output,
+		4, 36, winoForm4, winoForm4Grad, winoForm4Up, winoForm4UpGrad, simd.Winograd4Input, simd.Winograd4Output,
 		simd.Winograd4GradOutput, simd.Winograd4GradWeight, simd.Winograd4Weight, simd.Winograd4WeightTransposed,
 	}
 )
@@ -93,12 +94,13 @@ type tiling struct {
 	th, tw               int // tile rows and columns
 	wholeRows, wholeCols int // of these, the first so many are whole and the rest one smaller, see order
 	vTile, mTile         int // floats from tile to tile in V and M, see padStride
+	phased               phased
 }
 
 func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
 	m := f.side
 	th, tw := (h+m-1)/m, (w+m-1)/m
-	t := tiling{f, n, h, w, cin, cout, th, tw, th, tw, padStride(cin), padStride(cout)}
+	t := tiling{f, n, h, w, cin, cout, th, tw, th, tw, padStride(cin), padStride(cout), whole}
 	if f == &winograd4 {
 		t.wholeRows, t.wholeCols = th-(m*th-h), tw-(m*tw-w)
 	}
@@ -181,7 +183,12 @@ func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs)
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
 	u := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer u.done()
-	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: s, u: u.data, y: y, e: e})
+	t.conv(y, s, u.data, e)
+}
+
+// conv is winograd.conv with the transformed kernels u.
+func (t tiling) conv(y Tensor, s *source, u []float32, e epilogue) {
+	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: s, u: u, y: y, e: e})
 	defer tiledConvs.give(c)
 	if c.cuts.whole() {
 		par.For(c.cuts.pieces, c.images)
@@ -225,11 +232,13 @@ func (f *winograd) pack(u []float32, w Tensor) {
 // packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
 // swapped.
 func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
-	return packs.packed(w, f.gradForm, f.positions*panelSize(w.Shape[3], w.Shape[2]), func(u []float32) {
-		k := kernelCalls.take(kernels{f, u, w})
-		par.For(k.pieces(), k.transformGrad)
-		kernelCalls.give(k)
-	})
+	return packs.packed(w, f.gradForm, f.positions*panelSize(w.Shape[3], w.Shape[2]), func(u []float32) { f.packGrad(u, w) })
+}
+
+func (f *winograd) packGrad(u []float32, w Tensor) {
+	k := kernelCalls.take(kernels{f, u, w})
+	par.For(k.pieces(), k.transformGrad)
+	kernelCalls.give(k)
 }
 
 // kernels w [3 3 Cin Cout] are being transformed into u, a panel of input channels in each piece.
@@ -274,7 +283,7 @@ type target struct {
 	epilogue
 }
 
-// run computes piece p. u holds the transformed kernels.
+// run computes piece p. u holds the transformed kernels, those of all phases.
 func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to target) {
 	rows := p.r1 - p.r0
 	block := rows
@@ -285,23 +294,36 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 	for r := p.r0; r < p.r1; r += block {
 		count := min(block, p.r1-r)
 		b.order = t.order(p.n1-p.n0, r, count)
-		for n := p.n0; n < p.n1; n++ {
-			s.fill(b.image, b.row, n, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
-			t.transformInput(&b, n-p.n0)
-		}
 		var soon simd.Ahead
 		t.ahead(&soon, p, s, to, r, count)
-		t.multiply(&b, u, p, &soon)
-		for n := p.n0; n < p.n1; n++ {
-			t.transformOutput(to, &b, n, n-p.n0, r, p, mem)
+		last := t.phased.count() - 1
+		for phase := range last + 1 {
+			if phase == 0 || t.phased == inputPhases {
+				t.load(&b, s, p, r, count, phase)
+			}
+			t.multiply(&b, u[phase*t.positions*panelSize(t.cin, t.cout):], p, phase, &soon)
+			for n := p.n0; n < p.n1 && (phase == last || t.phased == resultPhases); n++ {
+				t.transformOutput(to, &b, n, n-p.n0, r, p, phase, mem)
+			}
 		}
+	}
+}
+
+// load transforms count tile rows of the images of p, from row r on, into V.
+func (t tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int) {
+	from := *s
+	from.phase = phase
+	for n := p.n0; n < p.n1; n++ {
+		from.fill(b.image, b.row, n, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
+		t.transformInput(b, n-p.n0)
 	}
 }
 
 // ahead lists what will be needed after the products of count tile rows from r on: where the results go, what is added
 // to them, and after the last tile rows of p the images of what is probably the next piece.
 func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, count int) {
-	size, row := t.h*t.w*t.cout, t.w*t.cout
+	_, row := t.strides()
+	size := t.h * row
 	lo, hi := p.n0*size+t.rowAt(r)*row, (p.n1-1)*size+min(t.rowAt(r+count)*row, size)
 	soon.Add(to.y[lo-to.first*size : hi-to.first*size])
 	if !to.residual.Empty() {
@@ -323,16 +345,20 @@ func (t tiling) transformInput(b *tileBlocks, k int) {
 	}
 }
 
-// multiply computes M_i = V_i·U_i for each position i and the panels of p.
-func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, soon *simd.Ahead) {
+// multiply computes M_i = V_i·U_i for each position i and the panels of p, or adds that of a later phase of the input.
+func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, soon *simd.Ahead) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
 		lo, hi := t.having(b.order, i)
+		if t.vanishes(phase, i) {
+			t.clearProduct(b, i, lo, hi, c0, c1)
+			continue
+		}
 		g := simd.Gemm{
 			M: hi - lo, N: c1 - c0, K: t.cin,
 			A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
 			B: u[i*panelSize(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
-			C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile,
+			C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile, Add: t.adds(phase, i),
 			Ahead: soon,
 		}
 		g.Run()
@@ -340,13 +366,13 @@ func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, soon *simd.Ah
 }
 
 // transformOutput transforms the tiles of image n, image k of the block, back, from tile row r on.
-func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPiece, mem *par.Scratch) {
+func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPiece, phase int, mem *par.Scratch) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	start := to.start(n, t.cout, mem)
 	if start != nil {
 		start = start[c0:c1]
 	}
-	row := t.w * t.cout
+	pix, row := t.strides()
 	y, residual := to.y[(n-to.first)*t.h*row:][:t.h*row], imageOf(to.residual, n)
 	for i := range b.whole + b.lower {
 		for _, u := range t.runs(b.order, k, i) {
@@ -354,12 +380,12 @@ func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPi
 				continue
 			}
 			top := t.rowAt(r) + u.y
-			at := top*row + u.x*t.cout + c0
+			at := t.phaseAt(phase) + top*row + u.x*pix + c0
 			var from []float32 // what is added
 			if residual != nil {
 				from = residual[at:]
 			}
-			t.output(y[at:], row, t.cout, b.m[u.at*t.mTile+c0:], b.mPos, t.mTile, from, start, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), c1-c0)
+			t.output(y[at:], row, pix, b.m[u.at*t.mTile+c0:], b.mPos, t.mTile, from, start, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), c1-c0)
 		}
 	}
 }

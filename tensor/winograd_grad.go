@@ -19,7 +19,12 @@ import (
 // nothing transformed by one worker is read by another, which cores that share no cache pay for dearly.
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cin := s.dims()
-	t := tiledGrads.take(tiledGrad{tiling: f.tiling(n, h, w, cin, dy.Shape[3]), dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
+	f.tiling(n, h, w, cin, dy.Shape[3]).addWeightGrad(dw, s, dy, sums, also)
+}
+
+func (f tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
+	n, cin := f.n, f.cin
+	t := tiledGrads.take(tiledGrad{tiling: f, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
 	defer tiledGrads.give(t)
 	if dw.Empty() {
 		if sums != nil {
@@ -90,26 +95,45 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 			s.to = t.cin
 		}
 		c.tiling = t.winograd.tiling(t.n, t.h, t.w, s.to-s.from, t.cout)
+		c.phased = t.phased
 		c.also = nil
 		if b > 0 {
 			c.sums = nil
 		}
 	}
 	n0 := (t.first + k) * GradChunk
-	sum := mem.Floats(c.positions * c.cin * c.cout)
-	c.transformedChunk(sum, n0, min(n0+GradChunk, t.n), mem)
-	to, tap := t.dw[s.from*t.cout:], t.cin*t.cout
-	if t.part != nil {
+	to, tap, add := t.dw[s.from*t.cout:], t.cin*t.cout, t.part == nil
+	if !add {
 		to = t.part[k*len(t.dw)+s.from*t.cout:]
 	}
-	c.gradWeight(to, tap, c.cout, sum, c.cin*c.cout, c.cout, c.cin, c.cout, t.part == nil)
+	var taps phaseTaps
+	if c.phased == resultPhases {
+		taps = c.phaseTaps(mem)
+	}
+	c.transformedChunk(n0, min(n0+GradChunk, t.n), mem, func(phase int, sum []float32) {
+		if c.phased == whole {
+			c.gradWeight(to, tap, c.cout, sum, c.cin*c.cout, c.cout, c.cin, c.cout, add)
+		} else {
+			c.addPhase(taps, phase, sum)
+		}
+	})
+	if c.phased == resultPhases {
+		taps.store(to, tap, add)
+	}
 }
 
-// transformedChunk computes the transformed weight gradient of images n0…n1 into sum [positions Cin Cout].
-func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch) {
+// transformedChunk computes the transformed weight gradient of images n0…n1, and calls done with that of each phase
+// [positions Cin Cout].
+func (t *tiledGrad) transformedChunk(n0, n1 int, mem *par.Scratch, done func(phase int, sum []float32)) {
 	group := t.gradGroup()
 	block := t.blockRows()
 	b := t.block(group, block, mem)
+	size := t.positions * t.cin * t.cout
+	var next int // from the sum of one phase to the next's: if one block is all, each is done before the next begins
+	if group < n1-n0 || block < t.th {
+		next = size
+	}
+	sums := mem.Floats(size + (t.phased.count()-1)*next)
 	fresh := true
 	for n := n0; n < n1; n += group {
 		images := min(group, n1-n)
@@ -119,14 +143,25 @@ func (t *tiledGrad) transformedChunk(sum []float32, n0, n1 int, mem *par.Scratch
 			for i := range images {
 				t.s.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
 				t.transformInput(&b, i)
-				t.transformGradOutput(&b, n+i, i, r)
+				t.sumRows(n+i, r, r+count)
 			}
 			var soon simd.Ahead
 			if r+count == t.th {
 				fetchImages(&soon, n+images, n+2*images, t.s.x, t.s.join, t.dy)
 			}
-			for pos := range t.positions {
-				t.gradProduct(sum, &b, pos, fresh, &soon)
+			for phase := range t.phased.count() {
+				for i := range images {
+					t.transformGradOutput(&b, n+i, i, r, phase)
+				}
+				sum := sums[phase*next:][:size]
+				for pos := range t.positions {
+					if !t.vanishes(phase, pos) {
+						t.gradProduct(sum[pos*t.cin*t.cout:], &b, pos, fresh, &soon)
+					}
+				}
+				if n+images == n1 && r+count == t.th {
+					done(phase, sum)
+				}
 			}
 			fresh = false
 		}
@@ -153,45 +188,42 @@ func (t tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, s
 		M: t.cin, N: t.cout, K: hi - lo,
 		A: b.v[pos*b.vPos+lo*t.vTile:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
 		B: b.m[pos*b.mPos+lo*t.mTile:], BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
-		C: sum[pos*t.cin*t.cout:], CRow: t.cout, Add: !fresh,
+		C: sum, CRow: t.cout, Add: !fresh,
 		Ahead: soon,
 	}
 	g.Run()
 }
 
-// transformGradOutput transforms the tile rows of image n of dy, image k of the block, into D, from tile row r on. Each
-// is summed first: a read of whole rows fetches them from memory faster than the transform, which takes a few pixels of
-// several rows in turn.
-func (t *tiledGrad) transformGradOutput(b *tileBlocks, n, k, r int) {
-	row := t.w * t.cout
-	image := imageOf(t.dy, n)
+// transformGradOutput transforms the tile rows of image n of dy, image k of the block, into D, from tile row r on.
+func (t *tiledGrad) transformGradOutput(b *tileBlocks, n, k, r, phase int) {
+	pix, row := t.strides()
+	image := imageOf(t.dy, n)[t.phaseAt(phase):]
 	for i := range b.whole + b.lower {
-		t.sumRow(n, r+i)
 		for _, u := range t.runs(b.order, k, i) {
 			if u.tiles > 0 {
 				top := t.rowAt(r) + u.y
-				t.gradOutput(b.m[u.at*t.mTile:], b.mPos, t.mTile, image[top*row+u.x*t.cout:], row, t.cout, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), t.cout)
+				t.gradOutput(b.m[u.at*t.mTile:], b.mPos, t.mTile, image[top*row+u.x*pix:], row, pix, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), t.cout)
 			}
 		}
 	}
 }
 
-// sumRow adds tile row r of image n of dy to the image's sum.
-func (t *tiledGrad) sumRow(n, r int) {
+// sumRows adds tile rows r0…r1 of image n of dy to the image's sum, tile row by tile row. That goes before their
+// transform: a read of whole rows fetches them from memory faster than the transform, which takes a few pixels of
+// several rows in turn.
+func (t *tiledGrad) sumRows(n, r0, r1 int) {
 	if t.sums == nil {
 		return
 	}
-	sum, row := t.sums[n*t.cout:][:t.cout], t.w*t.cout
-	if r == 0 {
+	_, row := t.strides()
+	sum, image := t.sums[n*t.cout:][:t.cout], imageOf(t.dy, n)
+	if r0 == 0 {
 		clear(sum)
 	}
-	image := t.dy.Data[n*t.h*row:][:t.h*row]
-	simd.ChannelSums(sum, image[t.rowAt(r)*row:min(t.rowAt(r+1)*row, len(image))])
+	for r := r0; r < r1; r++ {
+		simd.ChannelSums(sum, image[t.rowAt(r)*row:min(t.rowAt(r+1)*row, len(image))])
+	}
 }
 
 // sumImage sums image n of dy, where nothing is transformed.
-func (t *tiledGrad) sumImage(n int, _ *par.Scratch) {
-	for r := range t.th {
-		t.sumRow(n, r)
-	}
-}
+func (t *tiledGrad) sumImage(n int, _ *par.Scratch) { t.sumRows(n, 0, t.th) }

@@ -103,17 +103,21 @@ func (p *Packs) Forget() { p.round++ }
 type form uint8
 
 const (
-	panels         form = iota // panels of 32 columns, see simd.Gemm
-	panelsGrad                 // of the transpose, for the input gradient
-	winoForm2                  // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
-	winoForm2Grad              // for the input gradient
-	winoForm4                  // for tiles of 4×4
-	winoForm4Grad              //
-	upForm                     // the four 2×2 kernels of UpConv, in panels
-	upFormGrad                 //
-	tapPanels                  // the taps of a kernel side by side, in panels
-	pairPanels                 // the product of a Pair's weights in panels, and its bias
-	pairPanelsGrad             // of the transpose
+	panels          form = iota // panels of 32 columns, see simd.Gemm
+	panelsGrad                  // of the transpose, for the input gradient
+	winoForm2                   // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
+	winoForm2Grad               // for the input gradient
+	winoForm4                   // for tiles of 4×4
+	winoForm4Grad               //
+	winoForm2Up                 // of the four phases of UpConv
+	winoForm2UpGrad             //
+	winoForm4Up                 //
+	winoForm4UpGrad             //
+	upForm                      // the four 2×2 kernels of UpConv, in panels
+	upFormGrad                  //
+	tapPanels                   // the taps of a kernel side by side, in panels
+	pairPanels                  // the product of a Pair's weights in panels, and its bias
+	pairPanelsGrad              // of the transpose
 )
 
 // packed is a weight in one of the forms. done must be called after its last use.
