@@ -63,18 +63,16 @@ func (b Block) dims(op string, y, stats, x Tensor) convDims {
 }
 
 // NormSiLUConv computes y and Shortcut.S, and the norm's statistics for the gradient. x [N H W Cin], y [N H W Cout],
-// stats [N Groups 2]. packs may be nil.
+// stats of StatsShape. packs may be nil.
 func NormSiLUConv(y, stats, x Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConv", y, stats, x)
-	c := blockCalls.take(blockCall{Block: b, d: d, stats: stats})
-	c.s = source{x: x, join: b.Join, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin), prepare: c.prepare}
+	c := blockCalls.take(blockCall{Block: b, d: d})
+	c.s = source{x: x, join: b.Join, act: true, stats: stats, groups: b.Groups, prepare: c.prepare}
 	if w := b.Shortcut.W; !w.Empty() {
 		c.short = packs.packed(w, panels, panelSize(d.cin, w.Shape[1]), func(p []float32) { packPanels(p, w.Data, d.cin, w.Shape[1]) })
 		defer c.short.done()
 	}
 	d.conv(y, &c.s, b.W, epilogue{b.B, b.PerImage, b.Residual}, packs)
-	giveWork(c.s.scale)
-	giveWork(c.s.shift)
 	blockCalls.give(c)
 }
 
@@ -83,7 +81,6 @@ type blockCall struct {
 	Block
 	d     convDims
 	s     source
-	stats Tensor
 	short packed // the shortcut's weights
 }
 
@@ -91,10 +88,7 @@ var blockCalls frames[blockCall]
 
 // prepare measures image i's norm and computes its shortcut.
 func (c *blockCall) prepare(i int, mem *par.Scratch) {
-	st := c.Block.stats(c.stats, i)
-	c.measure(st, imageOf(c.s.x, i), imageOf(c.s.join, i), mem)
-	scale, shift := c.s.norm(i)
-	c.affineInto(scale, shift, st)
+	c.measure(c.s.stats, i, imageOf(c.s.x, i), imageOf(c.s.join, i), mem)
 	if c.Shortcut.W.Empty() {
 		return
 	}
@@ -134,13 +128,12 @@ func (g BlockGrad) check(d convDims, x, join Tensor, c Shortcut) {
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConvGrad", dy, stats, x)
 	dst.check(d, x, b.Join, b.Shortcut)
-	g := blockGrads.take(blockGrad{Block: b, dst: dst, d: d, stats: stats, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)})
-	g.s = source{x: x, join: b.Join, act: true, scale: takeWork(d.n * d.cin), shift: takeWork(d.n * d.cin)}
+	g := blockGrads.take(blockGrad{Block: b, dst: dst, d: d, dy: dy, sums: takeWork(2 * d.n * d.cin), dyBySum: takeWork(d.n * d.cout)})
+	g.s = source{x: x, join: b.Join, act: true, stats: stats, groups: b.Groups}
 	g.joined = [2]blockInput{
 		{x: x, dx: dst.X, add: dst.AddX, to: x.Shape[3]},
 		{x: b.Join, dx: dst.Join, add: dst.AddJoin, from: x.Shape[3], to: d.cin},
 	}
-	par.For(d.n, g.prepare)
 	if f := d.winograd(); f != nil {
 		g.winograd(f, packs)
 	} else {
@@ -149,12 +142,10 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs)
 	for _, p := range g.inputs() {
 		p.short.done()
 	}
-	b.paramGrads(dst.Gamma, dst.Beta, stats, g.sums)
+	paramGrads(dst.Gamma, dst.Beta, g.sums)
 	g.channelGrads()
 	giveWork(g.sums)
 	giveWork(g.dyBySum)
-	giveWork(g.s.scale)
-	giveWork(g.s.shift)
 	blockGrads.give(g)
 }
 
@@ -164,10 +155,9 @@ type blockGrad struct {
 	dst     BlockGrad
 	d       convDims
 	s       source
-	stats   Tensor
 	dy      Tensor
 	joined  [2]blockInput // see inputs
-	sums    []float32     // channelSums of every image
+	sums    []float32     // [2 N C], see channelSumsOf
 	dyBySum []float32     // [N Cout] sums over pixels of dy
 
 	// Of the input gradient in Winograd's form, a convolution of dy:
@@ -176,14 +166,6 @@ type blockGrad struct {
 }
 
 var blockGrads frames[blockGrad]
-
-// prepare makes image i's norm a scale and a shift again, and clears its sums.
-func (g *blockGrad) prepare(i int, _ *par.Scratch) {
-	cin := g.d.cin
-	scale, shift := g.s.norm(i)
-	g.affineInto(scale, shift, g.Block.stats(g.stats, i))
-	clear(g.sums[2*i*cin:][:2*cin])
-}
 
 // channelGrads adds dPerImage[n c] += Σ over pixels of dy, and dB the sum of that over images, in order.
 func (g *blockGrad) channelGrads() {
@@ -241,13 +223,13 @@ func (g *blockGrad) images(da []float32, n0, n1 int, mem *par.Scratch) {
 // image is images for image i.
 func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
 	c := g.d.cin
-	sum := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
+	sum := channelSumsOf(g.sums, c, i)
 	scale, shift := g.s.norm(i)
 	for _, p := range g.inputs() {
 		simd.NormSiLUGrad(da[p.from:], c, imageOf(p.x, i), scale[p.from:p.to], shift[p.from:p.to], sum.du[p.from:p.to], sum.dux[p.from:p.to])
 	}
 	pixels := g.d.h * g.d.w
-	ka, kb, kc := g.gradFactors(g.Block.stats(g.stats, i), sum, pixels, mem)
+	ka, kb, kc := g.gradFactors(imageOf(g.s.stats, i), sum, pixels, mem)
 	for _, p := range g.inputs() {
 		if p.dx.Empty() {
 			continue

@@ -28,7 +28,7 @@ func TestShapeMisuse(t *testing.T) {
 	none := Tensor{}
 	image, small := z(2, 4, 6, 8), z(2, 4, 5, 8)
 	norm := tensor.Norm{Gamma: z(8), Beta: z(8), Groups: 4, Eps: 1e-5}
-	stats, w := z(2, 4, 2), z(3, 3, 8, 5)
+	stats, w := z(2, 24), z(3, 3, 8, 5)
 	y, large := z(2, 4, 6, 5), z(2, 8, 12, 5)
 	block := tensor.Block{Norm: norm, W: w}
 	with := func(change func(b *tensor.Block)) tensor.Block {

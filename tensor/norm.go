@@ -20,9 +20,9 @@ type Norm struct {
 	Eps         float64
 }
 
-// StatsShape returns the shape of the statistics that GroupNorm saves for its gradient: mean and 1/√(var+Eps) per
-// image and group.
-func (m Norm) StatsShape(n int) []int { return []int{n, m.Groups, 2} }
+// StatsShape returns the shape of what GroupNorm saves of n images for its gradient. A row of it has mean and
+// 1/√(var+Eps) of each group in turn, then the scale of each channel, then the shift of each.
+func (m Norm) StatsShape(n int) []int { return []int{n, 2 * (m.Groups + m.Gamma.Shape[0])} }
 
 func (m Norm) check(op string, c int) {
 	if m.Groups <= 0 || c%m.Groups != 0 {
@@ -32,7 +32,7 @@ func (m Norm) check(op string, c int) {
 	checkShape(op, m.Beta, c)
 }
 
-// GroupNorm computes y = m(x) and saves the statistics. x, y [N H W C], stats [N Groups 2].
+// GroupNorm computes y = m(x) and saves the statistics. x, y [N H W C], stats of StatsShape.
 func GroupNorm(y, stats, x Tensor, m Norm) {
 	sameShape("GroupNorm", y, x)
 	n, _, _, c := x.Dims4()
@@ -54,7 +54,7 @@ func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m No
 	checkOptional("GroupNormGrad: dbeta", dbeta, c)
 	g := normCalls.take(normCall{Norm: m, y: dy, x: x, stats: stats, dx: dx, add: add, sums: takeWork(2 * n * c)})
 	par.For(n, g.backward)
-	m.paramGrads(dgamma, dbeta, stats, g.sums)
+	paramGrads(dgamma, dbeta, g.sums)
 	giveWork(g.sums)
 	normCalls.give(g)
 }
@@ -65,41 +65,40 @@ type normCall struct {
 	y, x, stats Tensor // y or dy
 	dx          Tensor
 	add         bool
-	sums        []float32 // channelSums of every image
+	sums        []float32 // [2 N C], see channelSumsOf
 }
 
 var normCalls frames[normCall]
 
 func (g *normCall) forward(i int, mem *par.Scratch) {
 	size := perImage(g.x)
-	x, st := g.x.Data[i*size:][:size], g.Norm.stats(g.stats, i)
-	g.measure(st, x, nil, mem)
-	scale, shift := g.affine(st, mem)
+	x := g.x.Data[i*size:][:size]
+	g.measure(g.stats, i, x, nil, mem)
+	scale, shift := affineOf(g.stats, g.Groups, i)
 	simd.Norm(g.y.Data[i*size:][:size], x, scale, shift)
 }
 
 func (g *normCall) backward(i int, mem *par.Scratch) {
 	size, c := perImage(g.x), len(g.Gamma.Data)
 	x, dy := g.x.Data[i*size:][:size], g.y.Data[i*size:][:size]
-	s := channelSums{g.sums[2*i*c:][:c], g.sums[(2*i+1)*c:][:c]}
-	clear(s.du)
-	clear(s.dux)
+	s := channelSumsOf(g.sums, c, i)
 	simd.NormGrad(s.du, s.dux, x, dy)
+	ka, kb, kc := g.gradFactors(imageOf(g.stats, i), s, size/c, mem)
 	if dx := imageOf(g.dx, i); dx != nil {
-		ka, kb, kc := g.gradFactors(g.Norm.stats(g.stats, i), s, size/c, mem)
 		simd.Affine3(dx, dy, c, x, ka, kb, kc, g.add)
 	}
 }
 
-// stats returns image i's part of stats: mean and 1/√(var+Eps) of each group in turn.
-func (m Norm) stats(stats Tensor, i int) []float32 {
-	return stats.Data[i*2*m.Groups:][:2*m.Groups]
+// affineOf returns the norm of image i as a scale and a shift per channel.
+func affineOf(stats Tensor, groups, i int) (scale, shift []float32) {
+	row := imageOf(stats, i)[2*groups:]
+	return row[:len(row)/2], row[len(row)/2:]
 }
 
-// measure computes the statistics of one image in two passes, mean before variance, so that a large mean costs no
+// measure computes the statistics of image i in two passes, mean before variance, so that a large mean costs no
 // precision: sums per channel in float32, over channels in float64. Its last channels may lie elsewhere, in join.
-func (m Norm) measure(st, x, join []float32, mem *par.Scratch) {
-	c := len(m.Gamma.Data)
+func (m Norm) measure(stats Tensor, i int, x, join []float32, mem *par.Scratch) {
+	st, c := imageOf(stats, i), len(m.Gamma.Data)
 	sum, mean := mem.Floats(c), mem.Floats(c)
 	pixels := (len(x) + len(join)) / c
 	ca := len(x) / max(1, pixels)
@@ -125,18 +124,7 @@ func (m Norm) measure(st, x, join []float32, mem *par.Scratch) {
 	for g := range m.Groups {
 		st[2*g+1] = float32(1 / math.Sqrt(groupSum(sum, g, width)/count+m.Eps))
 	}
-}
-
-// affine returns the norm as a scale and a shift per channel.
-func (m Norm) affine(st []float32, mem *par.Scratch) (scale, shift []float32) {
-	c := len(m.Gamma.Data)
-	scale, shift = mem.Floats(c), mem.Floats(c)
-	m.affineInto(scale, shift, st)
-	return scale, shift
-}
-
-func (m Norm) affineInto(scale, shift, st []float32) {
-	width := len(scale) / m.Groups
+	scale, shift := affineOf(stats, m.Groups, i)
 	for g := range m.Groups {
 		mean, rstd := st[2*g], st[2*g+1]
 		gamma, beta := m.Gamma.Data[g*width:][:width], m.Beta.Data[g*width:][:width]
@@ -148,15 +136,24 @@ func (m Norm) affineInto(scale, shift, st []float32) {
 	}
 }
 
-// channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x.
+// channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x or,
+// after gradFactors, of du·x̂.
 type channelSums struct{ du, dux []float32 }
+
+// channelSumsOf returns image i's part of sums [2 N C], cleared.
+func channelSumsOf(sums []float32, c, i int) channelSums {
+	s := channelSums{sums[i*c:][:c], sums[len(sums)/2+i*c:][:c]}
+	clear(s.du)
+	clear(s.dux)
+	return s
+}
 
 // gradFactors returns what the gradient of one image's norm for its input is made of. With x̂ = (x−mean)·r,
 // r = 1/√(var+Eps), and means over the group's channels and pixels,
 //
 //	dx = r·(du·γ − mean(du·γ) − x̂·mean(du·γ·x̂))
 //
-// which is ka·du + kb·x + kc with a factor of each kind per channel.
+// which is ka·du + kb·x + kc with a factor of each kind per channel. It turns the sums of du·x into those of du·x̂.
 func (m Norm) gradFactors(st []float32, s channelSums, pixels int, mem *par.Scratch) (ka, kb, kc []float32) {
 	c := len(m.Gamma.Data)
 	ka, kb, kc = mem.Floats(c), mem.Floats(c), mem.Floats(c)
@@ -168,8 +165,10 @@ func (m Norm) gradFactors(st []float32, s channelSums, pixels int, mem *par.Scra
 		var sum, sumHat float64 // of du·γ and of du·γ·x̂
 		for j := range gamma {
 			gamma := float64(gamma[j])
+			hat := (float64(dux[j]) - mean*float64(du[j])) * r
+			dux[j] = float32(hat)
 			sum += gamma * float64(du[j])
-			sumHat += gamma * (float64(dux[j]) - mean*float64(du[j])) * r
+			sumHat += gamma * hat
 		}
 		b := -r * r * sumHat / count
 		shift := -b*mean - r*sum/count
@@ -181,23 +180,13 @@ func (m Norm) gradFactors(st []float32, s channelSums, pixels int, mem *par.Scra
 	return ka, kb, kc
 }
 
-// paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums holds each image's channelSums.
-func (m Norm) paramGrads(dgamma, dbeta, stats Tensor, sums []float32) {
-	c := len(m.Gamma.Data)
-	width := c / m.Groups
-	for i := range stats.Shape[0] {
-		st := m.stats(stats, i)
-		du, dux := sums[2*i*c:][:c], sums[(2*i+1)*c:][:c]
-		if !dbeta.Empty() {
-			simd.Axpy(dbeta.Data, 1, du)
-		}
-		for g := 0; g < m.Groups && !dgamma.Empty(); g++ {
-			mean, r := st[2*g], st[2*g+1]
-			to, du, dux := dgamma.Data[g*width:][:width], du[g*width:][:width], dux[g*width:][:width]
-			for j := range to {
-				to[j] += (dux[j] - mean*du[j]) * r
-			}
-		}
+// paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums [2 N C] holds each image's channelSums.
+func paramGrads(dgamma, dbeta Tensor, sums []float32) {
+	if !dbeta.Empty() {
+		addImageSums(dbeta.Data, sums[:len(sums)/2])
+	}
+	if !dgamma.Empty() {
+		addImageSums(dgamma.Data, sums[len(sums)/2:])
 	}
 }
 

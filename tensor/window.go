@@ -32,16 +32,16 @@ func (v Window) Out(h, w, kh, kw int) (oh, ow int) {
 
 // source is what a convolution reads: images x [N H W C], as they are, enlarged, or normalised and activated on the way.
 type source struct {
-	x     Tensor
-	join  Tensor // [N H W Cj] or empty: the images read are [x join], joined in channels as they are
-	up    bool   // enlarged two times by repeating pixels
-	half  bool   // every second row and column alone, those of a phase
-	phase int    // 0…3: from row phase/2 and column phase%2 on
-	act   bool   // SiLU of the norm instead of x itself
-	from  int    // fill makes channels from…to of these images;
-	to    int    // 0: all
-	scale []float32
-	shift []float32 // the norm of x, per image and channel [N C]
+	x      Tensor
+	join   Tensor // [N H W Cj] or empty: the images read are [x join], joined in channels as they are
+	up     bool   // enlarged two times by repeating pixels
+	half   bool   // every second row and column alone, those of a phase
+	phase  int    // 0…3: from row phase/2 and column phase%2 on
+	act    bool   // SiLU of the norm instead of x itself
+	from   int    // fill makes channels from…to of these images;
+	to     int    // 0: all
+	stats  Tensor // of the norm, which has so many
+	groups int
 
 	// What is to be done with each image before it is read, while it comes to the cache; may be nil.
 	prepare func(n int, mem *par.Scratch)
@@ -93,8 +93,7 @@ func (s *source) norm(n int) (scale, shift []float32) {
 	if !s.act {
 		return nil, nil
 	}
-	_, _, _, c := s.dims()
-	return s.scale[n*c:][:c], s.shift[n*c:][:c]
+	return affineOf(s.stats, s.groups, n)
 }
 
 // begin precedes the work of one piece on the whole of images n0…n1.
