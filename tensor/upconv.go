@@ -22,7 +22,7 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	checkOptional("UpConv: bias", b, d.cout)
 	switch f, phases := d.winograd(m); {
 	case phases:
-		u := packs.packed(w, f.upForm, 4*f.positions*panelSize(d.cin, d.cout), func(u []float32) { f.packPhases(u, w, f.pack) })
+		u := packs.packed(w, f.upForm, 4*f.kernelSize(d.cin, d.cout), func(u []float32) { f.packPhases(u, w, f.pack) })
 		t := f.tiling(d.n, d.h, d.w, d.cin, d.cout)
 		t.phased = resultPhases
 		t.conv(y, &source{x: x}, u.data, epilogue{bias: b})
@@ -122,7 +122,7 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 	switch {
 	case dx.Empty():
 	case phases:
-		g.u = packs.packed(w, f.upGradForm, 4*f.positions*panelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
+		g.u = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
 		back = g.backPhases
 	default:
 		g.u = f.packedGrad(w, packs)

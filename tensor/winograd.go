@@ -181,7 +181,7 @@ func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
 func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.dims()
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
-	u := packs.packed(w, f.packForm, f.positions*panelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
+	u := packs.packed(w, f.packForm, f.kernelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
 	defer u.done()
 	t.conv(y, s, u.data, e)
 }
@@ -222,6 +222,13 @@ func (c *tiledConv) part(i int, mem *par.Scratch) {
 	c.run(c.piece(c.cuts, i), c.s, c.u, mem, target{y: c.y.Data, epilogue: c.e})
 }
 
+// kernelStride returns the distance of positions in transformed kernels of cin×cout, a cache line more than they take:
+// at a power of two the stores of all positions would compete for the same sets of the cache.
+func kernelStride(cin, cout int) int { return panelSize(cin, cout) + 16 }
+
+// kernelSize returns the size of transformed kernels.
+func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
+
 // pack transforms the kernels w [3 3 Cin Cout] into u, panel after panel of input channels.
 func (f *winograd) pack(u []float32, w Tensor) {
 	k := kernelCalls.take(kernels{f, u, w})
@@ -232,7 +239,7 @@ func (f *winograd) pack(u []float32, w Tensor) {
 // packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
 // swapped.
 func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
-	return packs.packed(w, f.gradForm, f.positions*panelSize(w.Shape[3], w.Shape[2]), func(u []float32) { f.packGrad(u, w) })
+	return packs.packed(w, f.gradForm, f.kernelSize(w.Shape[3], w.Shape[2]), func(u []float32) { f.packGrad(u, w) })
 }
 
 func (f *winograd) packGrad(u []float32, w Tensor) {
@@ -254,12 +261,12 @@ func (k *kernels) pieces() int { return (k.w.Shape[2] + panelWidth - 1) / panelW
 
 func (k *kernels) transform(i int, _ *par.Scratch) {
 	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
-	k.f.weight(k.u[c0*panelWidth:], panelSize(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
+	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
 }
 
 func (k *kernels) transformGrad(i int, _ *par.Scratch) {
 	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
-	k.f.weightGrad(k.u[c0*cout:], panelSize(cout, cin), panelWidth*cout, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
+	k.f.weightGrad(k.u[c0*cout:], kernelStride(cout, cin), panelWidth*cout, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
@@ -301,7 +308,7 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 			if phase == 0 || t.phased == inputPhases {
 				t.load(&b, s, p, r, count, phase)
 			}
-			t.multiply(&b, u[phase*t.positions*panelSize(t.cin, t.cout):], p, phase, &soon)
+			t.multiply(&b, u[phase*t.kernelSize(t.cin, t.cout):], p, phase, &soon)
 			for n := p.n0; n < p.n1 && (phase == last || t.phased == resultPhases); n++ {
 				t.transformOutput(to, &b, n, n-p.n0, r, p, phase, mem)
 			}
@@ -357,7 +364,7 @@ func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, so
 		g := simd.Gemm{
 			M: hi - lo, N: c1 - c0, K: t.cin,
 			A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
-			B: u[i*panelSize(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
+			B: u[i*kernelStride(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
 			C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile, Add: t.adds(phase, i),
 			Ahead: soon,
 		}

@@ -112,7 +112,7 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	}
 	c.transformedChunk(n0, min(n0+GradChunk, t.n), mem, func(phase int, sum []float32) {
 		if c.phased == whole {
-			c.gradWeight(to, tap, c.cout, sum, c.cin*c.cout, c.cout, c.cin, c.cout, add)
+			c.gradWeight(to, tap, c.cout, sum, c.sumStride(), c.cout, c.cin, c.cout, add)
 		} else {
 			c.addPhase(taps, phase, sum)
 		}
@@ -122,13 +122,16 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	}
 }
 
-// transformedChunk computes the transformed weight gradient of images n0…n1, and calls done with that of each phase
-// [positions Cin Cout].
+// sumStride is the distance of positions in a transformed weight gradient, for the reason of kernelStride.
+func (t tiling) sumStride() int { return t.cin*t.cout + 16 }
+
+// transformedChunk computes the transformed weight gradient of images n0…n1, and calls done with that of each phase:
+// [Cin Cout] for each position.
 func (t *tiledGrad) transformedChunk(n0, n1 int, mem *par.Scratch, done func(phase int, sum []float32)) {
 	group := t.gradGroup()
 	block := t.blockRows()
 	b := t.block(group, block, mem)
-	size := t.positions * t.cin * t.cout
+	size := t.positions * t.sumStride()
 	var next int // from the sum of one phase to the next's: if one block is all, each is done before the next begins
 	if group < n1-n0 || block < t.th {
 		next = size
@@ -156,7 +159,7 @@ func (t *tiledGrad) transformedChunk(n0, n1 int, mem *par.Scratch, done func(pha
 				sum := sums[phase*next:][:size]
 				for pos := range t.positions {
 					if !t.vanishes(phase, pos) {
-						t.gradProduct(sum[pos*t.cin*t.cout:], &b, pos, fresh, &soon)
+						t.gradProduct(sum[pos*t.sumStride():], &b, pos, fresh, &soon)
 					}
 				}
 				if n+images == n1 && r+count == t.th {
