@@ -297,7 +297,7 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 	if p.n1-p.n0 == 1 {
 		block = min(rows, t.blockRows())
 	}
-	b := t.block(p.n1-p.n0, block, mem)
+	b := t.convBlock(p.n1-p.n0, block, mem)
 	for r := p.r0; r < p.r1; r += block {
 		count := min(block, p.r1-r)
 		b.order = t.order(p.n1-p.n0, r, count)

@@ -75,3 +75,17 @@ func (t tiling) block(images, rows int, mem *par.Scratch) tileBlocks {
 	b.v, b.m = mem.Floats(t.positions*b.vPos), mem.Floats(t.positions*b.mPos)
 	return b
 }
+
+// convBlock is block for a convolution, where a position of V is read for the same position of M alone. Each of M takes
+// the place of the position of V before it, which is in the cache, and no longer needed.
+func (t tiling) convBlock(images, rows int, mem *par.Scratch) tileBlocks {
+	if t.phased != whole {
+		return t.block(images, rows, mem)
+	}
+	pos := posStride(rows*t.tw*images, max(t.vTile, t.mTile))
+	b := tileBlocks{row: (t.width() + 2) * t.cin, vPos: pos, mPos: pos}
+	b.image = mem.Floats((t.side*rows + 2) * b.row)
+	b.m = mem.Floats((t.positions + 1) * pos)
+	b.v = b.m[pos:]
+	return b
+}
