@@ -102,75 +102,100 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 		}
 	}
 	n0 := (t.first + k) * GradChunk
-	to, tap, add := t.dw[s.from*t.cout:], t.cin*t.cout, t.part == nil
-	if !add {
-		to = t.part[k*len(t.dw)+s.from*t.cout:]
-	}
-	var taps phaseTaps
-	if c.phased == resultPhases {
-		taps = c.phaseTaps(mem)
-	}
-	c.transformedChunk(n0, min(n0+GradChunk, t.n), mem, func(phase int, sum []float32) {
-		if c.phased == whole {
-			c.gradWeight(to, tap, c.cout, sum, c.sumStride(), c.cout, c.cin, c.cout, add)
-		} else {
-			c.addPhase(taps, phase, sum)
-		}
+	g := gradChunks.take(gradChunk{
+		tiledGrad: c, n0: n0, n1: min(n0+GradChunk, t.n),
+		to: t.dw[s.from*t.cout:], tap: t.cin * t.cout, add: t.part == nil,
 	})
-	if c.phased == resultPhases {
-		taps.store(to, tap, add)
+	if !g.add {
+		g.to = t.part[k*len(t.dw)+s.from*t.cout:]
 	}
+	g.run(mem)
+	gradChunks.give(g)
 }
 
 // sumStride is the distance of positions in a transformed weight gradient, for the reason of kernelStride.
 func (t tiling) sumStride() int { return t.cin*t.cout + 16 }
 
-// transformedChunk computes the transformed weight gradient of images n0…n1, and calls done with that of each phase:
-// [Cin Cout] for each position.
-func (t *tiledGrad) transformedChunk(n0, n1 int, mem *par.Scratch, done func(phase int, sum []float32)) {
-	group := t.gradGroup()
-	block := t.blockRows()
-	b := t.block(group, block, mem)
-	size := t.positions * t.sumStride()
-	var next int // from the sum of one phase to the next's: if one block is all, each is done before the next begins
-	if group < n1-n0 || block < t.th {
-		next = size
+// gradChunk is the weight gradient of one chunk of images, n0…n1.
+type gradChunk struct {
+	tiledGrad
+	n0, n1 int
+
+	// Where it goes, tap by tap tap floats apart, and whether it is added; and what adds up the phases, if there are any.
+	to   []float32
+	tap  int
+	add  bool
+	taps phaseTaps
+
+	group, block int       // images and tile rows taken together
+	sums         []float32 // the transformed gradient, [Cin Cout] for each phase and position
+	size         int       // of a phase
+	next         int       // from one to the next; 0 if one block is all, for each is then done before the next begins
+}
+
+var gradChunks frames[gradChunk]
+
+// run computes the gradient. What else has to be done for a group of images takes the memory of their tiles, which is in
+// the cache.
+func (c *gradChunk) run(mem *par.Scratch) {
+	c.group, c.block, c.size = c.gradGroup(), c.blockRows(), c.positions*c.sumStride()
+	if c.group < c.n1-c.n0 || c.block < c.th {
+		c.next = c.size
 	}
-	sums := mem.Floats(size + (t.phased.count()-1)*next)
-	fresh := true
-	for n := n0; n < n1; n += group {
-		images := min(group, n1-n)
-		for r := 0; r < t.th; r += block {
-			count := min(block, t.th-r)
-			b.order = t.order(images, r, count)
+	if c.phased == resultPhases {
+		c.taps = c.phaseTaps(mem)
+	}
+	c.sums = mem.Floats(c.size + (c.phased.count()-1)*c.next)
+	for n := c.n0; n < c.n1; n += c.group {
+		images := min(c.group, c.n1-n)
+		mem.Within(func() { c.addGroup(n, images, mem) })
+		if c.also != nil {
+			mem.Within(func() { c.also(n, n+images, mem) })
+		}
+	}
+	if c.phased == resultPhases {
+		c.taps.store(c.to, c.tap, c.add)
+	}
+}
+
+// addGroup adds the shares of so many images, from n on.
+func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
+	b := c.tiling.block(c.group, c.block, mem)
+	for r := 0; r < c.th; r += c.block {
+		count := min(c.block, c.th-r)
+		b.order = c.order(images, r, count)
+		for i := range images {
+			c.s.fill(b.image, b.row, n+i, c.rowAt(r), c.rowAt(r+count)+2, 1, 1)
+			c.transformInput(&b, i)
+			c.sumRows(n+i, r, r+count)
+		}
+		var soon simd.Ahead
+		if r+count == c.th {
+			fetchImages(&soon, n+images, n+2*images, c.s.x, c.s.join, c.dy)
+		}
+		for phase := range c.phased.count() {
 			for i := range images {
-				t.s.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
-				t.transformInput(&b, i)
-				t.sumRows(n+i, r, r+count)
+				c.transformGradOutput(&b, n+i, i, r, phase)
 			}
-			var soon simd.Ahead
-			if r+count == t.th {
-				fetchImages(&soon, n+images, n+2*images, t.s.x, t.s.join, t.dy)
-			}
-			for phase := range t.phased.count() {
-				for i := range images {
-					t.transformGradOutput(&b, n+i, i, r, phase)
-				}
-				sum := sums[phase*next:][:size]
-				for pos := range t.positions {
-					if !t.vanishes(phase, pos) {
-						t.gradProduct(sum[pos*t.sumStride():], &b, pos, fresh, &soon)
-					}
-				}
-				if n+images == n1 && r+count == t.th {
-					done(phase, sum)
+			sum := c.sums[phase*c.next:][:c.size]
+			for pos := range c.positions {
+				if !c.vanishes(phase, pos) {
+					c.gradProduct(sum[pos*c.sumStride():], &b, pos, n == c.n0 && r == 0, &soon)
 				}
 			}
-			fresh = false
+			if n+images == c.n1 && r+count == c.th {
+				c.done(phase, sum)
+			}
 		}
-		if t.also != nil {
-			mem.Within(func() { t.also(n, n+images, mem) })
-		}
+	}
+}
+
+// done transforms the sum of a phase back.
+func (c *gradChunk) done(phase int, sum []float32) {
+	if c.phased == whole {
+		c.gradWeight(c.to, c.tap, c.cout, sum, c.sumStride(), c.cout, c.cin, c.cout, c.add)
+	} else {
+		c.addPhase(c.taps, phase, sum)
 	}
 }
 
