@@ -69,34 +69,52 @@ type epilogue struct {
 	bias, perImage, residual Tensor
 }
 
+// vector reports whether there is a vector to start from.
+func (e epilogue) vector() bool { return !e.bias.Empty() || !e.perImage.Empty() }
+
+// sumStart sets s to bias + perImage of image n.
+func (e epilogue) sumStart(s []float32, n int) {
+	clear(s)
+	copy(s, e.bias.Data)
+	if !e.perImage.Empty() {
+		simd.Axpy(s, 1, e.perImage.Data[n*len(s):][:len(s)])
+	}
+}
+
 // start returns bias + perImage of image n in the worker's memory, nil if there is neither.
 func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
-	if e.bias.Empty() && e.perImage.Empty() {
+	if !e.vector() {
 		return nil
 	}
 	s := mem.Floats(cout)
-	clear(s)
-	if !e.bias.Empty() {
-		copy(s, e.bias.Data)
-	}
-	if !e.perImage.Empty() {
-		simd.Axpy(s, 1, e.perImage.Data[n*cout:][:cout])
-	}
+	e.sumStart(s, n)
 	return s
 }
 
-// begin has the product of result rows of an image, from element at on, start from e.
-func (e epilogue) begin(g *simd.Gemm, at, n int, start []float32) {
+// begin has the product of a row of the result, n elements from at on, start from e: its columns from c0 on, after those
+// before. start is that of the image.
+func (e epilogue) begin(g *simd.Gemm, at, n, c0 int, start []float32) {
 	if e.residual.Empty() {
-		g.Bias = start
+		if e.vector() {
+			g.Bias = start[c0:]
+		}
 		return
 	}
-	y := g.C[:n]
-	copy(y, e.residual.Data[at:])
-	if start != nil {
-		simd.AddRows(y, start)
-	}
 	g.Add = true
+	if c0 > 0 {
+		return
+	}
+	copy(g.C[:n], e.residual.Data[at:])
+	if e.vector() {
+		simd.AddRows(g.C[:n], start)
+	}
+}
+
+// cachedColumns is the number of columns of a matrix with depth rows, in whole panels, that the L2 cache holds while
+// rows are multiplied by them, with room for those.
+func cachedColumns(depth int) int {
+	const l2 = 5 << 15 // floats: 5/8 of the 1 MiB that is common
+	return max(1, l2/(depth*panelWidth)) * panelWidth
 }
 
 // bandRows is the number of result rows of an image of h rows that one piece of a convolution computes: all of them
@@ -108,18 +126,31 @@ func bandRows(n, h int) int {
 	return 8
 }
 
-// eachBand calls one for bands of result rows r0…r1 of every image, in parallel.
-func (d convDims) eachBand(s *source, one func(n, r0, r1 int, mem *par.Scratch)) {
-	band := bandRows(d.n, d.oh)
-	bands := (d.oh + band - 1) / band
-	if bands > 1 {
+// imageGroup is the number of images, of size floats each, that one piece takes: what the L2 cache holds beside weights,
+// and so that all processors have equally many pieces.
+func imageGroup(n, size int) int {
+	const l2 = 1 << 16 // floats: a quarter of 1 MiB
+	procs := runtime.GOMAXPROCS(0)
+	most := max(1, l2/size)
+	rounds := max(1, (n+most*procs-1)/(most*procs))
+	return max(1, (n+rounds*procs-1)/(rounds*procs))
+}
+
+// eachBand calls one for result rows r0…r1 of images n0…n1, all of a group of images or a band of one, in parallel.
+func (d convDims) eachBand(s *source, one func(n0, n1, r0, r1 int, mem *par.Scratch)) {
+	if band := bandRows(d.n, d.oh); band < d.oh {
 		s.beginAll()
+		bands := (d.oh + band - 1) / band
+		par.For(d.n*bands, func(i int, mem *par.Scratch) {
+			one(i/bands, i/bands+1, i%bands*band, min((i%bands+1)*band, d.oh), mem)
+		})
+		return
 	}
-	par.For(d.n*bands, func(i int, mem *par.Scratch) {
-		if bands == 1 {
-			s.begin(i, i+1, mem)
-		}
-		one(i/bands, i%bands*band, min((i%bands+1)*band, d.oh), mem)
+	group := imageGroup(d.n, d.rows*d.cols*d.cin)
+	par.For((d.n+group-1)/group, func(i int, mem *par.Scratch) {
+		n0, n1 := i*group, min((i+1)*group, d.n)
+		s.begin(n0, n1, mem)
+		one(n0, n1, 0, d.oh, mem)
 	})
 }
 
@@ -132,22 +163,29 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 	for k := range d.kh {
 		aOff[k], bOff[k] = k*d.cols*d.cin, k*d.tapRow*panelWidth
 	}
-	d.eachBand(s, func(n, r0, r1 int, mem *par.Scratch) {
+	columns := cachedColumns(depth)
+	d.eachBand(s, func(n0, n1, r0, r1 int, mem *par.Scratch) {
 		y0, y1 := r0*d.Stride, (r1-1)*d.Stride+d.kh
 		pRow := d.cols * d.cin
-		p := mem.Floats((y1 - y0) * pRow)
-		s.fill(p, pRow, n, y0, y1, d.Top, d.Left)
-		start := e.start(n, d.cout, mem)
-		for r := r0; r < r1; r++ {
-			at := (n*d.oh + r) * d.outRow
-			g := simd.Gemm{
-				M: d.ow, N: d.cout, K: d.tapRow,
-				A: p[(r-r0)*d.Stride*pRow:], ARow: d.Stride * d.cin, AK: 1, AOff: aOff,
-				B: wp.data, BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
-				C: y.Data[at:], CRow: d.cout,
+		size := (y1 - y0) * pRow
+		p, starts := mem.Floats((n1-n0)*size), mem.Floats((n1-n0)*d.cout)
+		for n := n0; n < n1; n++ {
+			s.fill(p[(n-n0)*size:], pRow, n, y0, y1, d.Top, d.Left)
+			e.sumStart(starts[(n-n0)*d.cout:][:d.cout], n)
+		}
+		for c0 := 0; c0 < d.cout; c0 += columns {
+			for i := range (n1 - n0) * (r1 - r0) {
+				n, r := n0+i/(r1-r0), r0+i%(r1-r0)
+				at := (n*d.oh+r)*d.outRow + c0
+				g := simd.Gemm{
+					M: d.ow, N: min(columns, d.cout-c0), K: d.tapRow,
+					A: p[(n-n0)*size+(r-r0)*d.Stride*pRow:], ARow: d.Stride * d.cin, AK: 1, AOff: aOff,
+					B: wp.data[c0*depth:], BRow: panelWidth, BPanel: panelWidth * depth, BOff: bOff,
+					C: y.Data[at:], CRow: d.cout,
+				}
+				e.begin(&g, at, d.outRow, c0, starts[(n-n0)*d.cout:][:d.cout])
+				g.Run()
 			}
-			e.begin(&g, at, d.outRow, start)
-			g.Run()
 		}
 	})
 }
@@ -226,11 +264,20 @@ func (d convDims) directInputGrad(dx Tensor, add bool, w, dy Tensor, packs *Pack
 	for i := range phases {
 		phases[i] = d.gradPhase(i/d.Stride, i%d.Stride, top, left, cols)
 	}
-	par.For(d.n, func(n int, mem *par.Scratch) {
-		p := mem.Floats(rows * cols * d.cout)
-		src.fill(p, cols*d.cout, n, 0, rows, top, left)
-		for _, f := range phases {
-			d.inputGradPhase(dx, add, wt.data, p, n, f, cols)
+	size, columns := rows*cols*d.cout, cachedColumns(taps*d.cout)
+	group := imageGroup(d.n, size)
+	par.For((d.n+group-1)/group, func(i int, mem *par.Scratch) {
+		n0, n1 := i*group, min((i+1)*group, d.n)
+		p := mem.Floats((n1 - n0) * size)
+		for n := n0; n < n1; n++ {
+			src.fill(p[(n-n0)*size:], cols*d.cout, n, 0, rows, top, left)
+		}
+		for c0 := 0; c0 < d.cin; c0 += columns {
+			for n := n0; n < n1; n++ {
+				for _, f := range phases {
+					d.inputGradPhase(dx, add, wt.data, p[(n-n0)*size:], n, f, cols, c0, min(c0+columns, d.cin))
+				}
+			}
 		}
 	})
 }
@@ -257,21 +304,22 @@ func (d convDims) gradPhase(py, px, top, left, cols int) gradPhase {
 	return f
 }
 
-// inputGradPhase computes the pixels of one phase of image n. p is dy bordered by zeros, cols wide.
-func (d convDims) inputGradPhase(dx Tensor, add bool, wt, p []float32, n int, f gradPhase, cols int) {
+// inputGradPhase computes channels c0…c1, of whole panels, of the pixels of one phase of image n. p is dy bordered by
+// zeros, cols wide.
+func (d convDims) inputGradPhase(dx Tensor, add bool, wt, p []float32, n int, f gradPhase, cols, c0, c1 int) {
 	s := d.Stride
 	for y := f.y0; y < d.h && f.count > 0; y += s {
-		c := dx.Data[((n*d.h+y)*d.w+f.x0)*d.cin:]
+		c := dx.Data[((n*d.h+y)*d.w+f.x0)*d.cin+c0:]
 		if len(f.aOff) == 0 { // no tap reaches these pixels
 			for k := 0; k < f.count && !add; k++ {
-				clear(c[k*s*d.cin:][:d.cin])
+				clear(c[k*s*d.cin:][:c1-c0])
 			}
 			continue
 		}
 		g := simd.Gemm{
-			M: f.count, N: d.cin, K: d.cout,
+			M: f.count, N: c1 - c0, K: d.cout,
 			A: p[(y+d.Top)/s*cols*d.cout:], ARow: d.cout, AK: 1, AOff: f.aOff,
-			B: wt, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: f.bOff,
+			B: wt[c0*d.cout:], BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: f.bOff,
 			C: c, CRow: s * d.cin, Add: add,
 		}
 		g.Run()

@@ -119,7 +119,9 @@ func TestConv2DDefinition(t *testing.T) {
 		{1, 17, 31, 3, 32, 3, 3, tensor.Same3},
 		{2, 17, 19, 32, 3, 3, 3, tensor.Half3},
 		{2, 18, 16, 5, 7, 3, 3, tensor.HalfEnd3},
-		{1, 2, 2, 256, 32, 3, 3, tensor.Same3}, // strides of 256 channels are padded
+		{1, 2, 2, 256, 32, 3, 3, tensor.Same3},  // strides of 256 channels are padded
+		{9, 3, 4, 192, 100, 3, 3, tensor.Same3}, // more weights than the cache holds, in groups of small images
+		{5, 4, 3, 192, 100, 3, 3, tensor.Half3},
 	} {
 		checkConv(t, c)
 	}
