@@ -27,11 +27,15 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 		t.phased = resultPhases
 		t.conv(y, &source{x: x}, u.data, epilogue{bias: b})
 		u.done()
-		return
 	case f != nil:
 		f.conv(y, &source{x: x, up: true}, w, epilogue{bias: b}, packs)
-		return
+	default:
+		d.direct(y, x, w, b, packs)
 	}
+}
+
+// direct computes y phase by phase, a row of each at a time.
+func (d upConv) direct(y, x, w, b Tensor, packs *Packs) {
 	wp := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
 		k := takeWork(4 * d.size)
 		d.foldKernels(k, w.Data)

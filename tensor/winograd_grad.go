@@ -22,33 +22,33 @@ func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32
 	f.tiling(n, h, w, cin, dy.Shape[3]).addWeightGrad(dw, s, dy, sums, also)
 }
 
-func (f tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
-	n, cin := f.n, f.cin
-	t := tiledGrads.take(tiledGrad{tiling: f, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
-	defer tiledGrads.give(t)
+// addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
+func (t tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
+	g := tiledGrads.take(tiledGrad{tiling: t, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
+	defer tiledGrads.give(g)
 	if dw.Empty() {
 		if sums != nil {
-			par.For(n, t.sumImage)
+			par.For(t.n, g.sumImage)
 		}
-		t.others()
+		g.others()
 		return
 	}
-	chunks := (n + GradChunk - 1) / GradChunk
+	chunks := (t.n + GradChunk - 1) / GradChunk
 	count := min(chunks, partialChunks)
-	t.blocks = max(1, min((runtime.GOMAXPROCS(0)+count-1)/count, cin/channelUnit))
+	g.blocks = max(1, min((runtime.GOMAXPROCS(0)+count-1)/count, t.cin/channelUnit))
 	if chunks == 1 {
-		par.For(t.blocks, t.piece)
+		par.For(g.blocks, g.piece)
 	} else {
-		t.part = takeWork(count * len(dw.Data))
-		for ; t.first < chunks; t.first += partialChunks {
-			count = min(partialChunks, chunks-t.first)
-			par.For(count*t.blocks, t.piece)
-			addChunks(dw.Data, t.part, count)
+		g.part = takeWork(count * len(dw.Data))
+		for ; g.first < chunks; g.first += partialChunks {
+			count = min(partialChunks, chunks-g.first)
+			par.For(count*g.blocks, g.piece)
+			addChunks(dw.Data, g.part, count)
 		}
-		giveWork(t.part)
+		giveWork(g.part)
 	}
-	if t.blocks > 1 {
-		t.others()
+	if g.blocks > 1 {
+		g.others()
 	}
 }
 
