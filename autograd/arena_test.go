@@ -49,6 +49,11 @@ func TestArena(t *testing.T) {
 		require.Less(t, a.bytes(), most*6/5)
 		a.reset()
 	}
+	slabs := len(a.slabs)
+	for _, s := range a.slabs {
+		a.take(len(s.mem))
+	}
+	require.Len(t, a.slabs, slabs, "a reset takes back all of a slab, used or not")
 	require.Empty(t, a.take(0))
 	require.False(t, a.owns(nil))
 	theirs := make([]float32, 8)

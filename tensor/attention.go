@@ -124,7 +124,7 @@ func attentionDims(op string, heads int, y Tensor, xs ...Tensor) attention {
 	}
 	t := perImage(y) / c
 	d := c / heads
-	return attention{y.Shape[0], t, heads, d, c, panelSize(d, t), (t + 15) / 16 * 16, float32(1 / math.Sqrt(float64(d)))}
+	return attention{y.Shape[0], t, heads, d, c, panelSize(d, t), (t + cacheLine - 1) / cacheLine * cacheLine, float32(1 / math.Sqrt(float64(d)))}
 }
 
 // at returns where the given head, counted through all images, starts in a tensor [N … C].

@@ -190,15 +190,10 @@ func upDims(op string, y, x, w Tensor) upConv {
 // upTap says on which of a phase's two taps tap k of the 3×3 kernel falls, in one dimension.
 func upTap(phase, k int) int { return (k + 1 - phase) / 2 }
 
-// eachTap calls f for every phase, tap of w [3 3 …] and the tap of the phase's kernel that it falls on, as offsets in
-// floats into w and the four kernels [4 2 2 Cin Cout].
-func (d upConv) eachTap(f func(kernel, tap int)) {
-	c := d.cin * d.cout
-	for phase := range 4 {
-		for k := range 9 {
-			a, b := upTap(phase/2, k/3), upTap(phase%2, k%3)
-			f((phase*4+a*2+b)*c, k*c)
-		}
+// eachTap calls f for every tap k of a 3×3 kernel and the tap [a b] of a phase's 2×2 kernel that it falls on.
+func eachTap(phase int, f func(a, b, k int)) {
+	for k := range 9 {
+		f(upTap(phase/2, k/3), upTap(phase%2, k%3), k)
 	}
 }
 
@@ -206,7 +201,9 @@ func (d upConv) eachTap(f func(kernel, tap int)) {
 func (d upConv) foldKernels(kernels, w []float32) {
 	clear(kernels)
 	c := d.cin * d.cout
-	d.eachTap(func(kernel, tap int) { simd.Axpy(kernels[kernel:][:c], 1, w[tap:][:c]) })
+	for phase := range 4 {
+		eachTap(phase, func(a, b, k int) { simd.Axpy(kernels[(phase*4+a*2+b)*c:][:c], 1, w[k*c:][:c]) })
+	}
 }
 
 // inputGrad computes dx (+)= Σ over the 16 taps of the four phases, each reading dy two pixels apart.
@@ -297,6 +294,11 @@ func (d upConv) unfold(dw, kernels []float32) {
 	rows := (d.cin + 15) / 16
 	par.For(rows, func(i int, _ *par.Scratch) {
 		lo, hi := i*c/rows, (i+1)*c/rows
-		d.eachTap(func(kernel, tap int) { simd.Axpy(dw[tap+lo:tap+hi], 1, kernels[kernel+lo:kernel+hi]) })
+		for phase := range 4 {
+			eachTap(phase, func(a, b, k int) {
+				kernel := kernels[(phase*4+a*2+b)*c:]
+				simd.Axpy(dw[k*c+lo:k*c+hi], 1, kernel[lo:hi])
+			})
+		}
 	})
 }

@@ -40,8 +40,8 @@ type source struct {
 	act    bool   // SiLU of the norm instead of x itself
 	from   int    // fill makes channels from…to of these images;
 	to     int    // 0: all
-	stats  Tensor // of the norm, which has so many
-	groups int
+	stats  Tensor // of the norm, see Norm.StatsShape
+	groups int    // of the norm
 
 	// What is to be done with each image before it is read, while it comes to the cache; may be nil.
 	prepare func(n int, mem *par.Scratch)

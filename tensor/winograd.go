@@ -107,14 +107,6 @@ func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
 	return t
 }
 
-// padStride keeps strides off multiples of 1 KiB, at which the rows of a product would share few sets of the cache.
-func padStride(c int) int {
-	if c%256 == 0 {
-		return c + 16
-	}
-	return c
-}
-
 // tiledPiece is what one worker does of a convolution: tile rows r0…r1 of images n0…n1, panels p0…p1 of the result's
 // channels.
 type tiledPiece struct{ n0, n1, r0, r1, p0, p1 int }
@@ -173,10 +165,6 @@ func (t tiling) blockRows() int {
 	return (t.th + blocks - 1) / blocks
 }
 
-// posStride returns the distance of positions in V or M with room for tiles: an odd number of cache lines or so, as a
-// power of two would have all positions of a tile compete for the same sets of the cache.
-func posStride(tiles, tileStride int) int { return tiles*tileStride + 16 }
-
 // conv computes y = conv3×3(s, w) + e.
 func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.dims()
@@ -224,7 +212,7 @@ func (c *tiledConv) part(i int, mem *par.Scratch) {
 
 // kernelStride returns the distance of positions in transformed kernels of cin×cout, a cache line more than they take:
 // at a power of two the stores of all positions would compete for the same sets of the cache.
-func kernelStride(cin, cout int) int { return panelSize(cin, cout) + 16 }
+func kernelStride(cin, cout int) int { return panelSize(cin, cout) + cacheLine }
 
 // kernelSize returns the size of transformed kernels.
 func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
@@ -358,7 +346,9 @@ func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, so
 	for i := range t.positions {
 		lo, hi := t.having(b.order, i)
 		if t.vanishes(phase, i) {
-			t.clearProduct(b, i, lo, hi, c0, c1)
+			if t.phased == resultPhases {
+				t.clearProduct(b, i, lo, hi, c0, c1)
+			}
 			continue
 		}
 		g := simd.Gemm{

@@ -89,3 +89,15 @@ func (t tiling) convBlock(images, rows int, mem *par.Scratch) tileBlocks {
 	b.v = b.m[pos:]
 	return b
 }
+
+// padStride keeps strides off multiples of 1 KiB, at which the rows of a product would share few sets of the cache.
+func padStride(c int) int {
+	if c%256 == 0 {
+		return c + cacheLine
+	}
+	return c
+}
+
+// posStride returns the distance of positions in V or M with room for tiles: an odd number of cache lines or so, as a
+// power of two would have all positions of a tile compete for the same sets of the cache.
+func posStride(tiles, tileStride int) int { return tiles*tileStride + cacheLine }

@@ -114,7 +114,7 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 }
 
 // sumStride is the distance of positions in a transformed weight gradient, for the reason of kernelStride.
-func (t tiling) sumStride() int { return t.cin*t.cout + 16 }
+func (t tiling) sumStride() int { return t.cin*t.cout + cacheLine }
 
 // gradChunk is the weight gradient of one chunk of images, n0…n1.
 type gradChunk struct {

@@ -68,9 +68,9 @@ func (t tiling) adds(phase, position int) bool {
 	return false
 }
 
-// clearProduct writes what multiply does at a position where the kernel vanishes.
+// clearProduct makes columns c0…c1 of tiles lo…hi of M zero at a position.
 func (t tiling) clearProduct(b *tileBlocks, position, lo, hi, c0, c1 int) {
-	for tile := lo; tile < hi && t.phased == resultPhases; tile++ {
+	for tile := lo; tile < hi; tile++ {
 		clear(b.m[position*b.mPos+tile*t.mTile:][c0:c1])
 	}
 }
@@ -105,12 +105,9 @@ func (p phaseTaps) store(dw []float32, tap int, add bool) {
 	}
 }
 
-// eachPhaseTap calls f for each tap k of a 3×3 kernel and the tap of the phase's kernel, likewise of 3×3, that it falls on.
+// eachPhaseTap is eachTap with the phase's kernel as one of 3×3, of which at is a tap.
 func eachPhaseTap(phase int, f func(at, k int)) {
-	py, px := phase/2, phase%2
-	for k := range 9 {
-		f((py+upTap(py, k/3))*3+px+upTap(px, k%3), k)
-	}
+	eachTap(phase, func(a, b, k int) { f((phase/2+a)*3+phase%2+b, k) })
 }
 
 // packPhases transforms the kernels of the phases of w [3 3 Cin Cout] into u, one after the other, with transform.

@@ -13,6 +13,9 @@ import (
 // to balance.
 const span = 1 << 15
 
+// cacheLine is the number of elements in a cache line.
+const cacheLine = 16
+
 // spans runs f over [0, n) in pieces of span elements.
 func spans(n int, f func(lo, hi int)) {
 	par.For((n+span-1)/span, func(i int, _ *par.Scratch) { f(i*span, min((i+1)*span, n)) })
