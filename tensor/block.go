@@ -272,7 +272,7 @@ func (g *blockGrad) shortcut(packs *Packs) {
 		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, p.from, p.to), bias, p.x, w, c.S, nil)
 		bias = Tensor{} // is added once
 		if !p.dx.Empty() {
-			p.short = packs.packed(w, panelsGrad, panelSize(out, p.to-p.from), func(to []float32) { packTransposed(to, w.Data, p.to-p.from, out) })
+			p.short = packs.packed(w, panelsGrad, panelSize(out, p.to-p.from), func(to []float32) { packTransposed(to, out, w.Data, p.to-p.from, out) })
 		}
 	}
 }

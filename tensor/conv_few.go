@@ -28,17 +28,15 @@ func (d convDims) toFew(y Tensor, s *source, w Tensor, e epilogue, packs *Packs)
 		giveWork(m)
 	})
 	defer wp.done()
-	d.eachBand(s, func(n0, n1, r0, r1 int, mem *par.Scratch) {
+	eachBand(d.n, 1, d.oh, s, func(n, _, r0, r1 int, mem *par.Scratch) {
 		rows := r1 - r0 + d.kh - 1
 		p, z := mem.Floats(rows*d.cols*d.cin), mem.Floats(rows*d.cols*taps*d.cout)
-		for n := n0; n < n1; n++ {
-			s.fill(p, d.cols*d.cin, n, r0, r0+rows, d.Top, d.Left)
-			addRows(z, p, wp.data, rows*d.cols, d.cin, d.cin, taps*d.cout, nil, false)
-			start := e.start(n, d.cout, mem)
-			for r := r0; r < r1; r++ {
-				at := (n*d.oh + r) * d.outRow
-				d.sumTaps(y.Data[at:][:d.outRow], z[(r-r0)*d.cols*taps*d.cout:], e.residual, at, start)
-			}
+		s.fill(p, d.cols*d.cin, n, r0, r0+rows, d.Top, d.Left)
+		addRows(z, p, wp.data, rows*d.cols, d.cin, d.cin, taps*d.cout, nil, false)
+		start := e.start(n, d.cout, mem)
+		for r := r0; r < r1; r++ {
+			at := (n*d.oh + r) * d.outRow
+			d.sumTaps(y.Data[at:][:d.outRow], z[(r-r0)*d.cols*taps*d.cout:], e.residual, at, start)
 		}
 	})
 }

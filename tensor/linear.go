@@ -25,7 +25,7 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 	checkOptional("LinearGrad: dw", dw, in, out)
 	checkOptional("LinearGrad: db", db, out)
 	if !dx.Empty() {
-		wt := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, w.Data, in, out) })
+		wt := packs.packed(w, panelsGrad, panelSize(out, in), func(p []float32) { packTransposed(p, out, w.Data, in, out) })
 		rowsTimes(dx.Data, dy.Data, wt.data, rows, out, in, nil, added(dx.Data, add))
 		wt.done()
 	}
@@ -37,7 +37,7 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 		if c.perImage == 1 {
 			par.For((in+gradRows-1)/gradRows, c.chunksOfRows)
 		} else {
-			weightGrad(dw.Data, c.images, in, out, c.rows)
+			weightGrad(dw.Data, c.images, in, out, c.block)
 		}
 		rowsGrads.give(c)
 	}
@@ -67,7 +67,12 @@ func (c *rowsGrad) chunksOfRows(i int, mem *par.Scratch) {
 
 var rowsGrads frames[rowsGrad]
 
-// rows computes rows r0…r1 of the sum over images n0…n1, see weightGrad.
+// block is weightGrad for rows r0…r1 of dw.
+func (c *rowsGrad) block(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch) {
+	c.rows(dst[r0*c.out:r1*c.out], n0, n1, r0, r1, mem)
+}
+
+// rows computes rows r0…r1 of the sum over images n0…n1.
 func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, _ *par.Scratch) {
 	k0, k1 := n0*c.perImage, n1*c.perImage
 	for k := k0; k < k1; k += depthBlock {
@@ -115,14 +120,14 @@ func panelSize(rows, cols int) int { return (cols + panelWidth - 1) / panelWidth
 
 // packPanels packs w [rows cols] in panels of 32 columns.
 func packPanels(p, w []float32, rows, cols int) {
-	c := packings.take(packing{p, w, rows, cols})
+	c := packings.take(packing{p, w, rows, cols, rows})
 	par.For((cols+panelWidth-1)/panelWidth, c.panel)
 	packings.give(c)
 }
 
-// packTransposed packs wᵀ for w [rows cols], so cols is the depth of the product.
-func packTransposed(p, w []float32, rows, cols int) {
-	c := packings.take(packing{p, w, rows, cols})
+// packTransposed packs wᵀ for w [rows cols] in panels of depth rows, of which it fills the first cols.
+func packTransposed(p []float32, depth int, w []float32, rows, cols int) {
+	c := packings.take(packing{p, w, rows, cols, depth})
 	par.For((rows+panelWidth-1)/panelWidth, c.transposedPanel)
 	packings.give(c)
 }
@@ -131,18 +136,19 @@ func packTransposed(p, w []float32, rows, cols int) {
 type packing struct {
 	p, w       []float32
 	rows, cols int
+	depth      int // of the panels
 }
 
 var packings frames[packing]
 
 func (c *packing) panel(i int, _ *par.Scratch) {
 	j := i * panelWidth
-	simd.PackPanels(c.p[j*c.rows:], panelWidth*c.rows, c.w[j:], c.cols, c.rows, min(panelWidth, c.cols-j))
+	simd.PackPanels(c.p[j*c.depth:], panelWidth*c.depth, c.w[j:], c.cols, c.rows, min(panelWidth, c.cols-j))
 }
 
 func (c *packing) transposedPanel(i int, _ *par.Scratch) {
 	r := i * panelWidth
-	simd.PackTransposed(c.p[r*c.cols:], panelWidth*c.cols, c.w[r*c.cols:], c.cols, min(panelWidth, c.rows-r), c.cols)
+	simd.PackTransposed(c.p[r*c.depth:], panelWidth*c.depth, c.w[r*c.cols:], c.cols, min(panelWidth, c.rows-r), c.cols)
 }
 
 // rowBlock is the number of rows of a matrix product that one piece computes.
@@ -240,9 +246,9 @@ func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool
 // GradChunk images, and on any number of processors.
 const GradChunk = 16
 
-// weightGrad adds the gradient of a matrix of weights dw [rows cols], a sum over n images. one(dst, n0, n1, r0, r1,
-// mem) must compute rows r0…r1 of the sum over images n0…n1 into dst, as one chain of additions per element in order
-// of the images.
+// weightGrad adds the gradient of weights dw, rows of cols floats in all, a sum over n images. one(dst, n0, n1, r0, r1,
+// mem) must compute those of rows r0…r1, wherever they lie in dw, of the sum over images n0…n1 into dst, which is as long
+// as dw: as one chain of additions per element in order of the images.
 //
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
 // all processors busy, as every block reads all of dy.
@@ -254,8 +260,8 @@ func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1,
 // end in part, one such call after the other.
 func chunkSums(n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch), add func(part []float32, first, count int)) {
 	chunks := (n + GradChunk - 1) / GradChunk
-	c := chunkCalls.take(chunkSum{n: n, rows: rows, cols: cols, blocks: 1, one: one})
-	c.part = takeWork(min(chunks, partialChunks) * rows * cols)
+	c := chunkCalls.take(chunkSum{n: n, rows: rows, size: rows * cols, blocks: 1, one: one})
+	c.part = takeWork(min(chunks, partialChunks) * c.size)
 	if chunks < partialChunks {
 		c.blocks = min((rows+15)/16, (runtime.GOMAXPROCS(0)+chunks-1)/chunks)
 	}
@@ -270,7 +276,7 @@ func chunkSums(n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, me
 
 // chunkSum is one call of chunkSums.
 type chunkSum struct {
-	n, rows, cols int
+	n, rows, size int
 	blocks        int       // of rows
 	first         int       // of the chunks being summed
 	part          []float32 // their sums
@@ -281,10 +287,8 @@ var chunkCalls frames[chunkSum]
 
 func (c *chunkSum) piece(i int, mem *par.Scratch) {
 	k, block := i/c.blocks, i%c.blocks
-	r0, r1 := block*c.rows/c.blocks, (block+1)*c.rows/c.blocks
 	n0 := (c.first + k) * GradChunk
-	at := k * c.rows * c.cols
-	c.one(c.part[at+r0*c.cols:at+r1*c.cols], n0, min(n0+GradChunk, c.n), r0, r1, mem)
+	c.one(c.part[k*c.size:][:c.size], n0, min(n0+GradChunk, c.n), block*c.rows/c.blocks, (block+1)*c.rows/c.blocks, mem)
 }
 
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.

@@ -51,7 +51,7 @@ func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tens
 	checkOptional(op+": dB2", dst.B2, d.out)
 	if !dx.Empty() {
 		wt := packs.packedPair(p, pairPanelsGrad, panelSize(d.out, d.in), func(to []float32) {
-			d.withProduct(func(product []float32) { packTransposed(to, product, d.in, d.out) })
+			d.withProduct(func(product []float32) { packTransposed(to, d.out, product, d.in, d.out) })
 		})
 		rowsTimes(dx.Data, dy.Data, wt.data, d.positions, d.out, d.in, nil, added(dx.Data, add))
 		wt.done()
@@ -62,7 +62,7 @@ func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tens
 	g.biases()
 	if !dst.W1.Empty() || !dst.W2.Empty() {
 		rows := rowsGrads.take(rowsGrad{x: x.Data, dy: dy.Data, perImage: d.positions / max(d.n, 1), in: d.in, out: d.out})
-		chunkSums(d.n, d.in, d.out, rows.rows, g.add)
+		chunkSums(d.n, d.in, d.out, rows.block, g.add)
 		rowsGrads.give(rows)
 	}
 	giveWork(g.back)
@@ -94,7 +94,7 @@ func (p Pair) dims(op string, y, x Tensor) pairDims {
 func (d pairDims) packSecond(to []float32, transpose bool) {
 	rows, cols := d.W2.Dims2()
 	if transpose {
-		packTransposed(to, d.W2.Data, rows, cols)
+		packTransposed(to, cols, d.W2.Data, rows, cols)
 	} else {
 		packPanels(to, d.W2.Data, rows, cols)
 	}

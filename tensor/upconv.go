@@ -34,41 +34,37 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	}
 }
 
-// direct computes y phase by phase, a row of each at a time.
+// direct computes y phase by phase.
 func (d upConv) direct(y, x, w, b Tensor, packs *Packs) {
-	wp := packs.packed(w, upForm, 4*d.panel, func(p []float32) {
-		k := takeWork(4 * d.size)
+	wp := packs.packed(w, upForm, 4*panelSize(4*d.cin, d.cout), func(p []float32) {
+		k := takeWork(16 * d.cin * d.cout)
 		d.foldKernels(k, w.Data)
-		par.For(4, func(phase int, _ *par.Scratch) {
-			packPanels(p[phase*d.panel:], k[phase*d.size:], 4*d.cin, d.cout)
-		})
+		for phase := range 4 {
+			packPanels(p[phase*panelSize(4*d.cin, d.cout):], k[phase*4*d.cin*d.cout:], 4*d.cin, d.cout)
+		}
 		giveWork(k)
 	})
-	defer wp.done()
-	pRow := (d.w + 2) * d.cin
-	band := bandRows(d.n, d.h)
-	bands := (d.h + band - 1) / band
 	s := source{x: x}
-	aOff, bOff := []int{0, pRow}, []int{0, 2 * d.cin * panelWidth}
-	par.For(d.n*bands, func(i int, mem *par.Scratch) {
-		n, r0 := i/bands, i%bands*band
-		r1 := min(r0+band, d.h)
-		p := mem.Floats((r1 - r0 + 2) * pRow)
-		s.fill(p, pRow, n, r0, r1+2, 1, 1)
-		for r := r0; r < r1; r++ {
-			at := (n*d.h + r) * 4 * d.w * d.cout
-			for phase := range 4 {
-				py, px := phase/2, phase%2
-				g := simd.Gemm{
-					M: d.w, N: d.cout, K: 2 * d.cin,
-					A: p[(r-r0+py)*pRow+px*d.cin:], ARow: d.cin, AK: 1, AOff: aOff,
-					B: wp.data[phase*d.panel:], BRow: panelWidth, BPanel: panelWidth * 4 * d.cin, BOff: bOff,
-					C: y.Data[at+(py*2*d.w+px)*d.cout:], CRow: 2 * d.cout, Bias: b.Data,
-				}
-				g.Run()
-			}
-		}
-	})
+	var phases [4]*directConv
+	for i := range phases {
+		py, px := i/2, i%2
+		phases[i] = directConv{
+			convDims: d.phase(d.cin, d.cout), s: &s, y0: py, x0: px, e: epilogue{bias: b},
+			to: y.Data[(py*2*d.w+px)*d.cout:], pixel: 2 * d.cout, row: 4 * d.w * d.cout, image: 4 * d.h * d.w * d.cout,
+		}.take()
+	}
+	runDirect(&s, d.n, d.h, wp.data, phases[:]...)
+	wp.done()
+}
+
+// phase returns the sizes of a phase's convolution. Tap a of phase p reads x at row i+a+p-1 for the result in row 2i+p:
+// row i+a of the bordered image from row p on.
+func (d upConv) phase(cin, cout int) convDims {
+	v := Window{Stride: 1, Top: 1, Left: 1, Bottom: 1, Right: 1}
+	return convDims{
+		Window: v, n: d.n, h: d.h, w: d.w, cin: cin, kh: 2, kw: 2, oh: d.h, ow: d.w, cout: cout,
+		rows: d.h + 2, cols: d.w + 2, tapRow: 2 * cin, outRow: d.w * cout,
+	}
 }
 
 // UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false. packs may be nil.
@@ -173,18 +169,14 @@ func (g *upGrad) back(n0, n1 int, mem *par.Scratch) {
 }
 
 // upConv holds the sizes of an UpConv.
-type upConv struct {
-	n, h, w, cin, cout int
-	size               int // of one phase's kernel [2 2 Cin Cout]
-	panel              int // and packed
-}
+type upConv struct{ n, h, w, cin, cout int }
 
 func upDims(op string, y, x, w Tensor) upConv {
 	n, h, wd, cin := x.Dims4()
 	_, _, _, cout := w.Dims4()
 	checkShape(op, w, 3, 3, cin, cout)
 	checkShape(op, y, n, 2*h, 2*wd, cout)
-	return upConv{n, h, wd, cin, cout, 4 * cin * cout, panelSize(4*cin, cout)}
+	return upConv{n, h, wd, cin, cout}
 }
 
 // upTap says on which of a phase's two taps tap k of the 3×3 kernel falls, in one dimension.
@@ -206,90 +198,49 @@ func (d upConv) foldKernels(kernels, w []float32) {
 	}
 }
 
-// inputGrad computes dx (+)= Σ over the 16 taps of the four phases, each reading dy two pixels apart.
+// inputGrad computes dx (+)= the sum over phases of the gradient for their input: each a convolution of that phase of dy
+// by the kernel turned by half a turn, from row 1-p of the bordered phase on.
 func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
-	tapPanel := panelSize(d.cout, d.cin)
-	wt := packs.packed(w, upFormGrad, 16*tapPanel, func(p []float32) {
-		kernels := takeWork(4 * d.size)
-		d.foldKernels(kernels, w.Data)
-		par.For(16, func(i int, _ *par.Scratch) {
-			packTransposed(p[i*tapPanel:], kernels[i*d.cin*d.cout:][:d.cin*d.cout], d.cin, d.cout)
-		})
-		giveWork(kernels)
-	})
-	defer wt.done()
-	// dy is bordered by two rows and columns. Tap a of phase p reads x at row i+a+p−1 for the result in row 2i+p; so
-	// row r of x reaches row 2(r−a−p+1)+p of dy.
-	pRow := (2*d.w + 4) * d.cout
-	var aOff, bOff []int
-	for i := range 16 {
-		py, px, a, b := i/8, i/4%2, i/2%2, i%2
-		aOff = append(aOff, (4-2*a-py)*pRow+(4-2*b-px)*d.cout)
-		bOff = append(bOff, i*tapPanel)
-	}
-	s := source{x: dy}
-	band := bandRows(d.n, d.h)
-	bands := (d.h + band - 1) / band
-	par.For(d.n*bands, func(i int, mem *par.Scratch) {
-		n, r0 := i/bands, i%bands*band
-		r1 := min(r0+band, d.h)
-		p := mem.Floats((2*(r1-r0) + 4) * pRow)
-		s.fill(p, pRow, n, 2*r0, 2*r1+4, 2, 2)
-		for r := r0; r < r1; r++ {
-			g := simd.Gemm{
-				M: d.w, N: d.cin, K: d.cout,
-				A: p[2*(r-r0)*pRow:], ARow: 2 * d.cout, AK: 1, AOff: aOff,
-				B: wt.data, BRow: panelWidth, BPanel: panelWidth * d.cout, BOff: bOff,
-				C: dx.Data[(n*d.h+r)*d.w*d.cin:], CRow: d.cin, Add: add,
-			}
-			g.Run()
+	wt := packs.packed(w, upFormGrad, 4*panelSize(4*d.cout, d.cin), func(p []float32) {
+		k := takeWork(16 * d.cin * d.cout)
+		d.foldKernels(k, w.Data)
+		for i := range 16 {
+			to := p[i/4*panelSize(4*d.cout, d.cin)+(3-i%4)*d.cout*panelWidth:]
+			packTransposed(to, 4*d.cout, k[i*d.cin*d.cout:], d.cin, d.cout)
 		}
+		giveWork(k)
 	})
+	var phases [4]*directConv
+	for i := range phases {
+		phases[i] = directConv{
+			convDims: d.phase(d.cout, d.cin), s: &source{x: dy, half: true, phase: i}, y0: 1 - i/2, x0: 1 - i%2,
+			to: dx.Data, add: add || i > 0, pixel: d.cin, row: d.w * d.cin, image: d.h * d.w * d.cin,
+		}.take()
+	}
+	runDirect(&source{x: dy}, d.n, d.h, wt.data, phases[:]...)
+	wt.done()
 }
 
-// weightGrad adds dw: the gradient of each phase's kernel, unfolded, chunk by chunk of images.
+// weightGrad adds dw: the gradients of the phases' kernels, chunk by chunk of images, unfolded.
 func (d upConv) weightGrad(dw, x, dy Tensor) {
-	pRow := (d.w + 2) * d.cin
-	size := (d.h + 2) * pRow
-	s := source{x: x}
-	kernels := takeWork(4 * d.size)
-	defer giveWork(kernels)
-	aOff, bOff := make([]int, d.h), make([]int, d.h) // of the rows of x and of dy
-	for r := range d.h {
-		aOff[r], bOff[r] = r*pRow, r*4*d.w*d.cout
-	}
-	for n0 := 0; n0 < d.n; n0 += GradChunk {
-		n1 := min(n0+GradChunk, d.n)
-		p := s.padded(n0, n1, 1, 1, d.h+2, d.w+2)
-		blocks := max(1, d.cin/32) // rows 2·Cin of a kernel row in as many pieces
-		par.For(8*blocks, func(i int, _ *par.Scratch) {
-			phase, a, block := i/(2*blocks), i/blocks%2, i%blocks
-			c0, c1 := block*2*d.cin/blocks, (block+1)*2*d.cin/blocks
-			to := (phase/2+a)*pRow + phase%2*d.cin + c0
-			from := (phase/2*2*d.w + phase%2) * d.cout
-			d.kernelGrad(kernels[phase*d.size+(a*2*d.cin+c0)*d.cout:], p[to:], dy.Data[from:], aOff, bOff, n0, n1, c1-c0, size)
-		})
-		d.unfold(dw.Data, kernels)
-		giveWork(p)
-	}
-}
-
-// kernelGrad computes count rows of a kernel's gradient, summed over images n0…n1. p, of size floats an image, and dy
-// begin where the first row's first products lie.
-func (d upConv) kernelGrad(dst, p, dy []float32, aOff, bOff []int, n0, n1, count, size int) {
-	for n := n0; n < n1; n++ {
-		g := simd.Gemm{
-			M: count, N: d.cout, K: d.w,
-			A: p[(n-n0)*size:], ARow: 1, AK: d.cin, AOff: aOff,
-			B: dy[n*4*d.h*d.w*d.cout:], BRow: 2 * d.cout, BPanel: panelWidth, BOff: bOff,
-			C: dst, CRow: d.cout, Add: n > n0,
+	size := 4 * d.cin * d.cout
+	chunkSums(d.n, d.cin, 16*d.cout, func(dst []float32, n0, n1, c0, c1 int, mem *par.Scratch) {
+		for i := range 4 {
+			s, half := source{x: x}, source{x: dy, half: true, phase: i}
+			mem.Within(func() {
+				d.phase(d.cin, d.cout).channelsGrad(dst[i*size:], &s, &half, n0, n1, c0, c1, i/2, i%2, mem)
+			})
 		}
-		g.Run()
-	}
+	}, func(part []float32, _, count int) {
+		for ; count > 0; count-- {
+			d.unfoldKernels(dw.Data, part)
+			part = part[4*size:]
+		}
+	})
 }
 
-// unfold adds the kernels' gradients to dw: the gradient of foldKernels.
-func (d upConv) unfold(dw, kernels []float32) {
+// unfoldKernels adds the kernels' gradients to dw: the gradient of foldKernels.
+func (d upConv) unfoldKernels(dw, kernels []float32) {
 	c := d.cin * d.cout
 	rows := (d.cin + 15) / 16
 	par.For(rows, func(i int, _ *par.Scratch) {

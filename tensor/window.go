@@ -150,13 +150,17 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 	}
 }
 
-// padded returns the images n0…n1 of s bordered by zeros, in memory of tensor.work: rows and cols count the border.
-func (s *source) padded(n0, n1, top, left, rows, cols int) []float32 {
-	_, _, _, c := s.dims()
-	p := takeWork((n1 - n0) * rows * cols * c)
-	par.For(n1-n0, func(i int, _ *par.Scratch) {
-		s.fill(p[i*rows*cols*c:], cols*c, n0+i, 0, rows, top, left)
-	})
+// rows returns the pixels of images n0…n1, where they lie or in the worker's memory.
+func (s *source) rows(n0, n1 int, mem *par.Scratch) []float32 {
+	_, h, w, c := s.dims()
+	size := h * w * c
+	if !s.half && !s.act && !s.up && s.to == 0 && s.join.Empty() {
+		return s.x.Data[n0*size : n1*size]
+	}
+	p := mem.Floats((n1 - n0) * size)
+	for n := n0; n < n1; n++ {
+		s.fill(p[(n-n0)*size:], w*c, n, 0, h, 0, 0)
+	}
 	return p
 }
 

@@ -108,6 +108,7 @@ type form uint8
 const (
 	panels          form = iota // panels of 32 columns, see simd.Gemm
 	panelsGrad                  // of the transpose, for the input gradient
+	phasesGrad                  // of the transposed kernels of a convolution's phases, turned by half a turn
 	winoForm2                   // the Winograd transform of a 3×3 kernel for tiles of 2×2, in panels
 	winoForm2Grad               // for the input gradient
 	winoForm4                   // for tiles of 4×4
