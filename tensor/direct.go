@@ -10,6 +10,7 @@ import (
 //
 //	u[y j kw ci] = x̄[y, j·s+kw, ci]
 //
+// with the pixels an odd number of cache lines apart, so that they do not share few sets of the L1 cache.
 // A row of the result is then Σ_kh of the products of row i·s+kh of u with kernel row kh. Rows of u whose numbers leave
 // the same remainder by s follow one another, so those that a tap takes for neighbouring rows of the result are
 // neighbours too, and one call of simd.Gemm makes a band of the result: products of [rows·OW KW·Cin] with [KW·Cin Cout].
@@ -18,8 +19,11 @@ import (
 // unfoldedSize is the number of floats of u that stay in the L2 cache beside weights and results.
 const unfoldedSize = 1 << 17
 
+// unfoldedPixel is the number of floats from pixel to pixel of u.
+func (d convDims) unfoldedPixel() int { return ((d.tapRow+cacheLine-1)/cacheLine | 1) * cacheLine }
+
 // unfoldedRow is the number of floats in a row of u.
-func (d convDims) unfoldedRow() int { return d.ow * d.tapRow }
+func (d convDims) unfoldedRow() int { return d.ow * d.unfoldedPixel() }
 
 // unfoldedRows is the number of rows of u for so many rows of the result, a multiple of the stride.
 func (d convDims) unfoldedRows(rows int) int {
@@ -50,7 +54,7 @@ func (d convDims) unfold(u []float32, s *source, n, r, count, band, y0, x0 int, 
 		top := y0 + r*d.Stride + y
 		s.fill(line, len(line), n, top, top+1, d.Top, d.Left)
 		to := u[(y%d.Stride*d.unfoldedRows(band)/d.Stride+y/d.Stride)*d.unfoldedRow():]
-		simd.CopyPixels(to, d.tapRow, line[x0*d.cin:], d.Stride*d.cin, d.ow, d.tapRow, false)
+		simd.CopyPixels(to, d.unfoldedPixel(), line[x0*d.cin:], d.Stride*d.cin, d.ow, d.tapRow, false)
 	}
 }
 
@@ -164,7 +168,7 @@ func (c *directConv) multiply(u, starts []float32, n0, n1, r, count int, soon *s
 			at := (n0+n)*c.image + (r+k)*c.row + c0
 			g := simd.Gemm{
 				M: rows * c.ow, N: min(columns, c.cout-c0), K: c.tapRow,
-				A: u[n*c.unfolded()+k*c.unfoldedRow():], ARow: c.tapRow, AK: 1, AOff: c.aOff,
+				A: u[n*c.unfolded()+k*c.unfoldedRow():], ARow: c.unfoldedPixel(), AK: 1, AOff: c.aOff,
 				B: c.w[c0*depth:], BRow: panelWidth, BPanel: panelWidth * depth, BOff: c.bOff,
 				C: c.to[at:], CRow: c.pixel, Add: c.add,
 				Ahead: soon,

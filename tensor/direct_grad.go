@@ -85,26 +85,37 @@ func (g *directGrad) transposed() bool { return g.cout < 8 && g.tapRow >= panelW
 
 // multiply adds the products of so many rows of so many images to dst, or with more false writes them.
 func (g *directGrad) multiply(u, dy []float32, images, rows int, more bool, soon *simd.Ahead) {
+	const depth = 600 // pixels in a product: what a tile of it reads stays in the L1 cache for the next, or nearly
+	group, band := min(images, max(1, depth/(rows*g.ow))), min(rows, max(1, depth/g.ow))
 	taps := 1 // of a kernel row in one product
 	if g.tap == g.cin*g.cout {
 		taps = g.kw
 	}
 	for t := 0; t < g.kh*g.kw; t += taps {
-		p := simd.Gemm{
-			M: taps * g.cin, N: g.cout, K: rows * g.ow,
-			A: u[g.taps[t/g.kw]+t%g.kw*g.cin:], ARow: 1, AK: g.tapRow, AOff: g.aOff[:images],
-			B: dy, BRow: g.cout, BPanel: panelWidth, BOff: g.bOff[:images],
-			CRow: g.cout, Add: more,
-			Ahead: soon,
+		for i := 0; i < images; i += group {
+			for r := 0; r < rows; r += band {
+				p := simd.Gemm{
+					M: taps * g.cin, N: g.cout, K: min(band, rows-r) * g.ow,
+					A: u[r*g.unfoldedRow()+g.taps[t/g.kw]+t%g.kw*g.cin:], ARow: 1, AK: g.unfoldedPixel(), AOff: g.aOff[i:min(i+group, images)],
+					B: dy[r*g.outRow:], BRow: g.cout, BPanel: panelWidth, BOff: g.bOff[i:min(i+group, images)],
+					CRow: g.cout, Add: more || i+r > 0,
+					Ahead: soon,
+				}
+				g.run(&p, t)
+			}
 		}
-		if g.transposed() {
-			p.M, p.N, p.C, p.CRow = p.N, p.M, g.dst[t*g.cin:], g.kh*g.tapRow
-			p.A, p.AK, p.AOff, p.B, p.BRow, p.BOff = p.B, p.BRow, p.BOff, p.A, p.AK, p.AOff
-		} else {
-			p.C = g.dst[t*g.tap:]
-		}
-		p.Run()
 	}
+}
+
+// run computes the product for the weights from tap t on.
+func (g *directGrad) run(p *simd.Gemm, t int) {
+	if g.transposed() {
+		p.M, p.N, p.C, p.CRow = p.N, p.M, g.dst[t*g.cin:], g.kh*g.tapRow
+		p.A, p.AK, p.AOff, p.B, p.BRow, p.BOff = p.B, p.BRow, p.BOff, p.A, p.AK, p.AOff
+	} else {
+		p.C = g.dst[t*g.tap:]
+	}
+	p.Run()
 }
 
 // transpose writes what was computed transposed to dst.
