@@ -122,6 +122,11 @@ func TestConv2DDefinition(t *testing.T) {
 		{1, 2, 2, 256, 32, 3, 3, tensor.Same3},  // strides of 256 channels are padded
 		{9, 3, 4, 192, 100, 3, 3, tensor.Same3}, // more weights than the cache holds, in groups of small images
 		{5, 4, 3, 192, 100, 3, 3, tensor.Half3},
+		{1, 20, 400, 16, 5, 3, 3, tensor.Same3}, // more than the cache holds unfolded: bands of a piece
+		{1, 26, 801, 16, 5, 3, 3, tensor.Half3},
+		{16, 7, 8, 8, 9, 3, 3, tensor.Same3}, // more pixels in a chunk than in one product
+		{1, 26, 31, 8, 9, 3, 3, tensor.Same3},
+		{1, 37, 4, 3, 5, 1, 1, tensor.Window{Stride: 2}}, // pixels that no tap reaches
 	} {
 		checkConv(t, c)
 	}

@@ -10,8 +10,7 @@ import (
 //
 //	u[y j kw ci] = x̄[y, j·s+kw, ci]
 //
-// with the pixels an odd number of cache lines apart, so that they do not share few sets of the L1 cache.
-// A row of the result is then Σ_kh of the products of row i·s+kh of u with kernel row kh. Rows of u whose numbers leave
+// Row i of the result is then Σ_kh of the products of row i·s+kh of u with kernel row kh. Rows of u whose numbers leave
 // the same remainder by s follow one another, so those that a tap takes for neighbouring rows of the result are
 // neighbours too, and one call of simd.Gemm makes a band of the result: products of [rows·OW KW·Cin] with [KW·Cin Cout].
 // u is KW/s times as large as the image, so it exists for a few rows at a time, in the cache.
@@ -19,7 +18,8 @@ import (
 // unfoldedSize is the number of floats of u that stay in the L2 cache beside weights and results.
 const unfoldedSize = 1 << 17
 
-// unfoldedPixel is the number of floats from pixel to pixel of u.
+// unfoldedPixel is the number of floats from pixel to pixel of u: an odd number of cache lines, for at a multiple of a
+// power of two the pixels would compete for few sets of the L1 cache.
 func (d convDims) unfoldedPixel() int { return ((d.tapRow+cacheLine-1)/cacheLine | 1) * cacheLine }
 
 // unfoldedRow is the number of floats in a row of u.
@@ -98,7 +98,7 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 // runDirect computes convolutions of n images, with so many rows in each result, one after the other for every piece. w
 // holds their weights end to end, and s is what they read.
 func runDirect(s *source, n, rows int, w []float32, convs ...*directConv) {
-	group := n
+	group := max(1, n)
 	for _, c := range convs {
 		c.w = w
 		w = w[panelSize(c.kh*c.tapRow, c.cout):]
