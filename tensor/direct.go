@@ -98,11 +98,12 @@ func (d convDims) direct(y Tensor, s *source, w Tensor, e epilogue, packs *Packs
 // runDirect computes convolutions of n images, with so many rows in each result, one after the other for every piece. w
 // holds their weights end to end, and s is what they read.
 func runDirect(s *source, n, rows int, w []float32, convs ...*directConv) {
+	const size = 5 << 15 // floats of u: 5/8 of an L2 cache of 1 MiB
 	group := max(1, n)
 	for _, c := range convs {
 		c.w = w
 		w = w[panelSize(c.kh*c.tapRow, c.cout):]
-		group = min(group, imageGroup(n, max(1, unfoldedSize/max(1, c.unfolded()))))
+		group = min(group, imageGroup(n, max(1, size/max(1, c.unfolded()))))
 	}
 	eachBand(n, group, rows, s, func(n0, n1, r0, r1 int, mem *par.Scratch) {
 		for _, c := range convs {
@@ -184,7 +185,7 @@ func (c *directConv) multiply(u, starts []float32, n0, n1, r, count int, soon *s
 // cachedColumns is the number of columns of a matrix with depth rows, in whole panels, that the L2 cache holds while
 // rows are multiplied by them, with room for those.
 func cachedColumns(depth int) int {
-	const l2 = 5 << 15 // floats: 5/8 of the 1 MiB that is common
+	const l2 = 3 << 15 // floats: 3/8 of an L2 cache of 1 MiB
 	return max(1, l2/(depth*panelWidth)) * panelWidth
 }
 

@@ -121,7 +121,7 @@ func panelSize(rows, cols int) int { return (cols + panelWidth - 1) / panelWidth
 // packPanels packs w [rows cols] in panels of 32 columns.
 func packPanels(p, w []float32, rows, cols int) {
 	c := packings.take(packing{p, w, rows, cols, rows})
-	par.For((cols+panelWidth-1)/panelWidth, c.panel)
+	par.For((rows+packRows-1)/packRows, c.block)
 	packings.give(c)
 }
 
@@ -141,9 +141,12 @@ type packing struct {
 
 var packings frames[packing]
 
-func (c *packing) panel(i int, _ *par.Scratch) {
-	j := i * panelWidth
-	simd.PackPanels(c.p[j*c.depth:], panelWidth*c.depth, c.w[j:], c.cols, c.rows, min(panelWidth, c.cols-j))
+// packRows is the number of rows that one piece packs: they are read in one go.
+const packRows = 64
+
+func (c *packing) block(i int, _ *par.Scratch) {
+	r := i * packRows
+	simd.PackPanels(c.p[r*panelWidth:], panelWidth*c.depth, c.w[r*c.cols:], c.cols, min(packRows, c.rows-r), c.cols)
 }
 
 func (c *packing) transposedPanel(i int, _ *par.Scratch) {

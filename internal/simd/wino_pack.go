@@ -11,10 +11,7 @@ func PackPanels(b []float32, panel int, a []float32, aRow, rows, cols int) {
 	checkReach(op, "b", len(b), 32*rows, (cols-1)/32, panel, 0, 0)
 	c := 0
 	for ; c+32 <= cols; c += 32 {
-		to, from := b[c/32*panel:], a[c:]
-		for r := range rows {
-			*(*[32]float32)(to[r*32:]) = *(*[32]float32)(from[r*aRow:])
-		}
+		CopyPixels(b[c/32*panel:], 32, a[c:], aRow, rows, 32, false)
 	}
 	if c < cols {
 		to, from := b[c/32*panel:], a[c:]
