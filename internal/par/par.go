@@ -48,7 +48,7 @@ func For(n int, f func(i int, s *Scratch)) {
 
 // runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
 // balance.
-const runsPerWorker = 32
+const runsPerWorker = 64
 
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
 // when the caller and all workers that received it have left.
