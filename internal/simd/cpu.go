@@ -11,6 +11,9 @@ package simd
 // (and the runtime, which does not know the name, says so).
 var useAVX512, useAVX2, useNEON = detect()
 
+// byFours reports whether kernels for NEON, which do four channels at a time, can do c of them.
+func byFours(c int) bool { return useNEON && c > 0 && c%4 == 0 }
+
 // Implementation names the code in use: "avx512", "avx2", "neon" or "go".
 func Implementation() string {
 	switch {

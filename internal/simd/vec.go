@@ -23,6 +23,7 @@ import "fmt"
 // a megabyte or so.
 
 //go:generate go run -C _asm ./vec -out ../vec_amd64.s -stubs ../vec_amd64.go -noasm ../vec_noasm.go -pkg simd
+//go:generate go run -C _asm ./vecneon -out ../vec_arm64.s
 
 const (
 	lanes       = 16

@@ -38,6 +38,8 @@ func Adam(w, g, m, v []float32, p AdamParams) {
 		adamAVX512(w, g, m, v, &k)
 	case useAVX2:
 		adamAVX2(w, g, m, v, &k)
+	case useNEON:
+		adamFours(w, g, m, v, &k)
 	default:
 		adamGo(w, g, m, v, &k)
 	}

@@ -27,6 +27,8 @@ func Axpy(y []float32, a float32, x []float32) {
 		axpyAVX512(y, a, x)
 	case useAVX2:
 		axpyAVX2(y, a, x)
+	case useNEON:
+		axpyFours(y, a, x)
 	default:
 		axpyGo(y, a, x)
 	}
@@ -66,6 +68,8 @@ func Lerp(y, x []float32, t float32) {
 		lerpAVX512(y, x, t)
 	case useAVX2:
 		lerpAVX2(y, x, t)
+	case useNEON:
+		lerpFours(y, x, t)
 	default:
 		lerpGo(y, x, t)
 	}

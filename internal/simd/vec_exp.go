@@ -19,6 +19,8 @@ const (
 	expC5 = 0.008363203
 	expC6 = 0.0013926213
 
+	log2e = math.Log2E
+
 	// ln 2 in two parts (Cody and Waite 1980): the first has 9 bits, so its
 	// product with n is exact, and so is the subtraction from x.
 	ln2High = 355.0 / 512
@@ -67,7 +69,7 @@ func exp(x float32) float32 {
 }
 
 func expCore(x float32) float32 {
-	t := x*math.Log2E + rounding
+	t := x*log2e + rounding
 	n := t - rounding
 	r := x - n*ln2High - n*ln2Low
 	p := ((((expC6*r+expC5)*r+expC4)*r+expC3)*r+expC2)*r + 1

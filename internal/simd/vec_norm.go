@@ -39,6 +39,8 @@ func NormSiLU(y []float32, yPix int, x []float32, xPix, pixels int, scale, shift
 		normSiLUAVX512(y, yPix, x, xPix, pixels, scale, shift)
 	case useAVX2:
 		normSiLUAVX2(y, yPix, x, xPix, pixels, scale, shift)
+	case byFours(c):
+		normSiLUFours(y, yPix, x, xPix, pixels, scale, shift)
 	default:
 		normSiLUGo(y, yPix, x, xPix, pixels, scale, shift)
 	}
@@ -72,6 +74,8 @@ func NormSiLUGrad(da []float32, daPix int, x, scale, shift, sum, sumX []float32)
 		normSiLUGradAVX512(da, daPix, x, scale, shift, sum, sumX, p)
 	case useAVX2:
 		normSiLUGradAVX2(da, daPix, x, scale, shift, sum, sumX, p)
+	case byFours(len(scale)):
+		normSiLUGradFours(da, daPix, x, scale, shift, sum, sumX, p)
 	default:
 		normSiLUGradGo(da, daPix, x, scale, shift, sum, sumX)
 	}
@@ -139,6 +143,8 @@ func Affine3(dx, du []float32, duPix int, x, a, b, c []float32, add bool) {
 		affine3AddAVX2(dx, du, duPix, x, a, b, c, p)
 	case useAVX2:
 		affine3AVX2(dx, du, duPix, x, a, b, c, p)
+	case byFours(len(a)):
+		affine3Fours(dx, du, duPix, x, a, b, c, p, add)
 	default:
 		affine3Go(dx, du, duPix, x, a, b, c, add)
 	}

@@ -90,6 +90,8 @@ func ChannelSums(sum, x []float32) {
 		channelSumsAVX512(sum, x, p)
 	case useAVX2:
 		channelSumsAVX2(sum, x, p)
+	case byFours(len(sum)):
+		channelSumsFours(sum, x, p)
 	default:
 		channelSumsGo(sum, x)
 	}
@@ -119,6 +121,8 @@ func ChannelSquares(sum, x, mean []float32) {
 		channelSquaresAVX512(sum, x, mean, p)
 	case useAVX2:
 		channelSquaresAVX2(sum, x, mean, p)
+	case byFours(len(sum)):
+		channelSquaresFours(sum, x, mean, p)
 	default:
 		channelSquaresGo(sum, x, mean)
 	}

@@ -6,6 +6,7 @@ import (
 )
 
 //go:generate go run -C _asm ./wino -out ../wino_amd64.s -stubs ../wino_stub_amd64.go -pkg simd
+//go:generate go run -C _asm ./winoneon -out ../wino_arm64.s
 
 // The Winograd convolution F(m×m, 3×3) of Lavin and Gray (arXiv:1509.09308, §4.1) computes an m×m tile Y of outputs from
 // an (m+2)×(m+2) tile d of inputs and a 3×3 kernel g with (m+2)² multiplications instead of 9m²:
@@ -131,4 +132,12 @@ func checkSteps(op, name string, n, c, count1, stride1, count2, stride2 int) {
 		}
 		left -= int(lo)
 	}
+}
+
+// first returns the address of x[0], nil if x is empty.
+func first(x []float32) *float32 {
+	if len(x) == 0 {
+		return nil
+	}
+	return &x[0]
 }

@@ -123,11 +123,3 @@ func transpose(dst []float32, dstRow, dstStep int, src []float32, srcRow, srcSte
 		transposeGo(dst, dstRow, dstStep, src, srcRow, srcStep, n)
 	}
 }
-
-// first returns the address of x[0], nil if x is empty.
-func first(x []float32) *float32 {
-	if len(x) == 0 {
-		return nil
-	}
-	return &x[0]
-}
