@@ -9,6 +9,7 @@ package autograd
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"ddpm/tensor"
@@ -60,9 +61,9 @@ type node struct {
 // New returns a tape that records: the tape for training.
 func New() *Tape { return &Tape{} }
 
-// NewInference returns a tape that only computes. Release gives memory back at once, and weights are prepared for the
-// kernels once and kept as long as the tape lives, so parameters must not change during its life.
-func NewInference() *Tape { return &Tape{inference: true, packs: tensor.NewPacks()} }
+// NewInference returns a tape that only computes. Release gives memory back at once, and weights stay prepared for the
+// kernels as long as the tape lives, so parameters must not change during its life.
+func NewInference() *Tape { return &Tape{inference: true, packs: tensor.NewPacks(math.MaxInt)} }
 
 // Recording reports whether the tape records operations for Backward.
 func (t *Tape) Recording() bool { return !t.inference }
@@ -78,13 +79,18 @@ func (t *Tape) Reset() {
 
 // Rewind is Reset between the parts of one training step, for which no parameter changes: a batch computed in parts
 // of a few images stays in the caches and needs little memory, and its gradients add up to the same bits (see
-// tensor.GradChunk). From the first Rewind on, the tape keeps weights prepared for the kernels until the next Reset.
+// tensor.GradChunk). From the first Rewind on, the tape keeps weights prepared for the kernels until the next Reset,
+// unless they are more than packLimit: parts are to need little memory.
 func (t *Tape) Rewind() {
 	t.forget()
 	if t.packs == nil {
-		t.packs = tensor.NewPacks()
+		t.packs = tensor.NewPacks(packLimit)
 	}
 }
+
+// packLimit is the number of float32 that a recording tape keeps of prepared weights, 256 MiB: a network of eight million
+// weights needs eight for each.
+const packLimit = 1 << 26
 
 func (t *Tape) forget() {
 	clear(t.nodes)

@@ -49,8 +49,8 @@ func TestLinearDefinition(t *testing.T) {
 		y := undefined(dy.Shape...)
 		tensor.Linear(y, x, w, b, nil)
 		near(t, what("y"), y, want.y, 1, directTolerance*math.Sqrt(float64(s.in)))
-		packs := tensor.NewPacks()
-		for range 2 {
+		packs := tensor.NewPacks(math.MaxInt)
+		for range 3 {
 			again := undefined(dy.Shape...)
 			tensor.Linear(again, x, w, b, packs)
 			identical(t, what("y with Packs"), again.Data, y.Data)
@@ -71,4 +71,21 @@ func TestLinearDefinition(t *testing.T) {
 			near(t, what("db"), db, want.db, factor, directTolerance*rows)
 		}
 	}
+}
+
+// Weights that are kept, from their second use on, are not packed again before Forget, so a change of theirs goes
+// unnoticed; beyond the limit nothing is kept, not even what was.
+func TestPacksKeepNothingBeyondTheirLimit(t *testing.T) {
+	w, other, x := random(1, 8, 32), random(2, 8, 32), random(3, 5, 8)
+	y, before, after := undefined(5, 32), undefined(5, 32), undefined(5, 32)
+	packs := tensor.NewPacks(len(w.Data))
+	tensor.Linear(before, x, w, Tensor{}, packs)
+	tensor.Linear(before, x, w, Tensor{}, packs)
+	w.Data[0]++
+	tensor.Linear(after, x, w, Tensor{}, nil)
+	tensor.Linear(y, x, w, Tensor{}, packs)
+	identical(t, "kept", y.Data, before.Data)
+	tensor.Linear(y, x, other, Tensor{}, packs) // has no room
+	tensor.Linear(y, x, w, Tensor{}, packs)
+	identical(t, "no longer kept", y.Data, after.Data)
 }

@@ -87,8 +87,8 @@ func TestLinearPairDefinition(t *testing.T) {
 				y := undefined(dy.Shape...)
 				tensor.LinearPair(y, x, p, nil)
 				near(t, what("y"), y, h.times(second, b2).data, 1, directTolerance*depth)
-				packs := tensor.NewPacks()
-				for range 2 {
+				packs := tensor.NewPacks(math.MaxInt)
+				for range 3 {
 					again := undefined(dy.Shape...)
 					tensor.LinearPair(again, x, p, packs)
 					identical(t, what("y with Packs"), again.Data, y.Data)
@@ -125,8 +125,10 @@ func TestLinearPairDefinition(t *testing.T) {
 // Packs tells Pairs apart that share one of their weights.
 func TestPacksOfPairs(t *testing.T) {
 	x, a, b, c := random(1, 2, 3, 5), random(2, 5, 5), random(3, 5, 5), random(4, 5, 5)
-	packs := tensor.NewPacks()
-	for _, p := range []tensor.Pair{{W1: a, W2: b}, {W1: a, W2: c}, {W1: b, W2: c}, {W1: a, W2: b, Transposed: true}} {
+	packs := tensor.NewPacks(math.MaxInt)
+	pairs := []tensor.Pair{{W1: a, W2: b}, {W1: a, W2: c}, {W1: b, W2: c}, {W1: a, W2: b, Transposed: true}}
+	for i := range 3 * len(pairs) {
+		p := pairs[i%len(pairs)]
 		y, want := undefined(x.Shape...), undefined(x.Shape...)
 		tensor.LinearPair(y, x, p, packs)
 		tensor.LinearPair(want, x, p, nil)

@@ -79,8 +79,9 @@ func (f *frames[T]) give(c *T) {
 // Packs keeps weights in the layouts of the kernels between calls of the operations that are given it, until Forget.
 // The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call.
 type Packs struct {
-	m     map[packKey]*pack
-	round int // of Forget
+	m           map[packKey]*pack
+	round       int // of Forget
+	size, limit int // floats of all that were packed, and how many may be kept
 }
 
 type packKey struct {
@@ -92,12 +93,13 @@ type packKey struct {
 }
 
 type pack struct {
-	data  []float32
-	round int // in which it was packed
+	data  []float32 // nil: not kept
+	round int       // in which it was packed
 }
 
-// NewPacks returns an empty Packs.
-func NewPacks() *Packs { return &Packs{m: map[packKey]*pack{}} }
+// NewPacks returns an empty Packs. It keeps weights from their second use on, by when it knows how much there is to keep:
+// nothing if that is more than limit floats, for a part would save little time for its memory.
+func NewPacks(limit int) *Packs { return &Packs{m: map[packKey]*pack{}, limit: limit} }
 
 // Forget says that weights have changed, or may change. The memory is kept for packing them again.
 func (p *Packs) Forget() { p.round++ }
@@ -147,21 +149,37 @@ func (p *Packs) packedPair(w Pair, f form, size int, fill func(dst []float32)) p
 }
 
 func (p *Packs) keyed(key packKey, size int, fill func(dst []float32)) packed {
-	if p == nil {
+	e := p.kept(key, size)
+	if e == nil {
 		buf := takeWork(size)
 		fill(buf)
 		return packed{buf, true}
-	}
-	e := p.m[key]
-	if e == nil {
-		e = &pack{make([]float32, size), p.round - 1}
-		p.m[key] = e
 	}
 	if e.round != p.round {
 		fill(e.data)
 		e.round = p.round
 	}
 	return packed{data: e.data}
+}
+
+// kept returns where weights are kept, nil if they are not to be.
+func (p *Packs) kept(key packKey, size int) *pack {
+	if p == nil {
+		return nil
+	}
+	e := p.m[key]
+	switch {
+	case e == nil:
+		p.m[key] = &pack{}
+		p.size += size
+		return nil
+	case p.size > p.limit:
+		e.data = nil
+		return nil
+	case e.data == nil:
+		e.data, e.round = make([]float32, size), p.round-1
+	}
+	return e
 }
 
 // sameShape panics unless all of xs have the shape of y.
