@@ -135,7 +135,7 @@ func (c *directConv) rows(n0, n1, r0, r1 int, mem *par.Scratch) {
 		for n := n0; n < n1; n++ {
 			mem.Within(func() { c.unfold(u[(n-n0)*c.unfolded():], c.s, n, r, count, c.band, c.y0, c.x0, mem) })
 		}
-		c.multiply(u, starts, n0, n1, r, count, &soon)
+		mem.Within(func() { c.multiply(u, starts, n0, n1, r, count, &soon, mem) })
 	}
 }
 
@@ -156,28 +156,37 @@ func (c *directConv) ahead(soon *simd.Ahead, n int) {
 	}
 }
 
-// multiply computes count rows of the results from r on, an image's at once where their pixels are evenly apart.
-func (c *directConv) multiply(u, starts []float32, n0, n1, r, count int, soon *simd.Ahead) {
-	depth, rows := c.kh*c.tapRow, 1
-	if c.row == c.ow*c.pixel {
-		rows = count
-	}
+// multiply computes count rows of the results from r on. Those whose pixels do not follow one another are computed apart
+// and then copied, for a product of a single row is short.
+func (c *directConv) multiply(u, starts []float32, n0, n1, r, count int, soon *simd.Ahead, mem *par.Scratch) {
+	depth := c.kh * c.tapRow
 	columns := cachedColumns(depth)
+	var apart []float32
+	if c.pixel > c.cout {
+		apart = mem.Floats(count * c.outRow)
+	}
 	for c0 := 0; c0 < c.cout; c0 += columns {
-		for i := 0; i < (n1-n0)*count; i += rows {
-			n, k := i/count, i%count
-			at := (n0+n)*c.image + (r+k)*c.row + c0
+		for n := n0; n < n1; n++ {
+			at := n*c.image + r*c.row + c0
 			g := simd.Gemm{
-				M: rows * c.ow, N: min(columns, c.cout-c0), K: c.tapRow,
-				A: u[n*c.unfolded()+k*c.unfoldedRow():], ARow: c.unfoldedPixel(), AK: 1, AOff: c.aOff,
+				M: count * c.ow, N: min(columns, c.cout-c0), K: c.tapRow,
+				A: u[(n-n0)*c.unfolded():], ARow: c.unfoldedPixel(), AK: 1, AOff: c.aOff,
 				B: c.w[c0*depth:], BRow: panelWidth, BPanel: panelWidth * depth, BOff: c.bOff,
-				C: c.to[at:], CRow: c.pixel, Add: c.add,
+				CRow:  c.cout,
 				Ahead: soon,
 			}
+			if apart != nil {
+				g.C = apart
+			} else {
+				g.C, g.Add = c.to[at:], c.add
+			}
 			if !c.add {
-				c.e.begin(&g, at, rows*c.outRow, c0, starts[n*c.cout:][:c.cout])
+				c.e.begin(&g, at, count*c.outRow, c0, starts[(n-n0)*c.cout:][:c.cout])
 			}
 			g.Run()
+			for i := 0; i < count && apart != nil; i++ {
+				simd.CopyPixels(c.to[at+i*c.row:], c.pixel, apart[i*c.outRow:], c.cout, c.ow, g.N, c.add)
+			}
 		}
 	}
 }

@@ -297,10 +297,13 @@ func (c *chunkSum) piece(i int, mem *par.Scratch) {
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
 const partialChunks = 8
 
+// partSpan is span for partial sums, of which there are several to read.
+const partSpan = span / 8
+
 // addChunks adds count partial sums, laid end to end in part, to dw in order.
 func addChunks(dw, part []float32, count int) {
 	c := partialSums.take(partialSum{dw, part, count})
-	par.For((len(dw)+span-1)/span, c.add)
+	par.For((len(dw)+partSpan-1)/partSpan, c.add)
 	partialSums.give(c)
 }
 
@@ -315,7 +318,7 @@ var partialSums frames[partialSum]
 // add adds span i of the parts to the sum.
 func (c *partialSum) add(i int, _ *par.Scratch) {
 	size := len(c.sum)
-	lo, hi := i*span, min((i+1)*span, size)
+	lo, hi := i*partSpan, min((i+1)*partSpan, size)
 	for k := range c.count {
 		simd.Axpy(c.sum[lo:hi], 1, c.part[k*size+lo:k*size+hi])
 	}
