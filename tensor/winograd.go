@@ -31,8 +31,8 @@ type winograd struct {
 	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
 	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int)
 	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
-	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
-	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int) // for the input gradient
+	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int)
+	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int) // for the input gradient
 }
 
 var (
@@ -217,10 +217,10 @@ func kernelStride(cin, cout int) int { return panelSize(cin, cout) + cacheLine }
 // kernelSize returns the size of transformed kernels.
 func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
 
-// pack transforms the kernels w [3 3 Cin Cout] into u, panel after panel of input channels.
+// pack transforms the kernels w [3 3 Cin Cout] into u.
 func (f *winograd) pack(u []float32, w Tensor) {
 	k := kernelCalls.take(kernels{f, u, w})
-	par.For(k.pieces(), k.transform)
+	par.For((w.Shape[2]+packChannels-1)/packChannels, k.transform)
 	kernelCalls.give(k)
 }
 
@@ -232,11 +232,11 @@ func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
 
 func (f *winograd) packGrad(u []float32, w Tensor) {
 	k := kernelCalls.take(kernels{f, u, w})
-	par.For(k.pieces(), k.transformGrad)
+	par.For((w.Shape[2]+panelWidth-1)/panelWidth*((w.Shape[3]+packChannels-1)/packChannels), k.transformGrad)
 	kernelCalls.give(k)
 }
 
-// kernels w [3 3 Cin Cout] are being transformed into u, a panel of input channels in each piece.
+// kernels w [3 3 Cin Cout] are being transformed into u, those of a few channels in each piece.
 type kernels struct {
 	f *winograd
 	u []float32
@@ -245,16 +245,21 @@ type kernels struct {
 
 var kernelCalls frames[kernels]
 
-func (k *kernels) pieces() int { return (k.w.Shape[2] + panelWidth - 1) / panelWidth }
+// packChannels is the number of channels whose kernels one piece transforms.
+const packChannels = 16
 
 func (k *kernels) transform(i int, _ *par.Scratch) {
-	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
-	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
+	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*packChannels
+	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
 }
 
+// transformGrad does a panel of input channels in turn for each group of output channels.
 func (k *kernels) transformGrad(i int, _ *par.Scratch) {
-	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*panelWidth
-	k.f.weightGrad(k.u[c0*cout:], kernelStride(cout, cin), panelWidth*cout, k.w.Data[c0*cout:], cin*cout, min(panelWidth, cin-c0), cout)
+	cin, cout := k.w.Shape[2], k.w.Shape[3]
+	panels := (cin + panelWidth - 1) / panelWidth
+	c0, c1 := i%panels*panelWidth, i/panels*packChannels
+	u, w := k.u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
+	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(packChannels, cout-c1))
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.

@@ -81,11 +81,11 @@ func checkWinogradGradWeight(op string, m int, dw []float32, dwTap, dwRow int, s
 	return false
 }
 
-func checkWinogradWeight(op string, m int, u []float32, uPos, uPanel int, w []float32, wTap, cin, cout, deep, wide int) (none bool) {
+func checkWinogradWeight(op string, m int, u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout, deep, wide int) (none bool) {
 	if checkCounts(op, cin, cout) {
 		return true
 	}
-	checkReach(op, "w", len(w), cout, 8, wTap, cin-1, cout)
+	checkReach(op, "w", len(w), cout, 8, wTap, cin-1, wRow)
 	checkReach(op, "u", len(u), deep*panelColumns, lastPosition(m), uPos, (wide-1)/panelColumns, uPanel)
 	return false
 }

@@ -75,7 +75,7 @@ func (f winogradForm) forward(s winoShape, x, w, start []float32) []float32 {
 	panel := s.cin * 32
 	pos := (s.cout + 31) / 32 * panel
 	u := make([]float32, f.positions()*pos)
-	f.weight(u, pos, panel, w, s.cin*s.cout, s.cin, s.cout)
+	f.weight(u, pos, panel, w, s.cin*s.cout, s.cout, s.cin, s.cout)
 	return f.convolve(s, x, u, pos, panel, start, s.cin, s.cout)
 }
 
@@ -83,7 +83,7 @@ func (f winogradForm) inputGradient(s winoShape, dy, w []float32) []float32 {
 	panel := s.cout * 32
 	pos := (s.cin + 31) / 32 * panel
 	u := make([]float32, f.positions()*pos)
-	f.weightTransposed(u, pos, panel, w, s.cin*s.cout, s.cin, s.cout)
+	f.weightTransposed(u, pos, panel, w, s.cin*s.cout, s.cout, s.cin, s.cout)
 	return f.convolve(s, dy, u, pos, panel, nil, s.cout, s.cin)
 }
 

@@ -101,7 +101,7 @@ type winogradForm struct {
 	output, outputGo         outputTransform
 	gradOutput, gradOutputGo gradOutputTransform
 	gradWeight, gradWeightGo func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
-	weight, weightTransposed func(u []float32, uPos, uPanel int, w []float32, wTap, cin, cout int)
+	weight, weightTransposed func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int)
 	g                        [][3]float64
 	weightError              float64 // bounds the rounding of G g Gᵀ, relative to kernels in (−1, 1)
 	gradWeightError          float64 // how far Gᵀ M G may be from its definition for M in (−1, 1), 0 for the same bits
@@ -272,25 +272,26 @@ func TestWinogradAgrees(t *testing.T) {
 }
 
 // packs compares the transforms of weights with G g Gᵀ, in float64, of kernels as they are and of those rotated and
-// transposed. Taps lie apart, and calls do 32 input channels each.
+// transposed. Taps lie apart, and calls do 16 input channels each, or 32 and 16 output channels.
 func (f winogradForm) packs(t *testing.T, r *rand.Rand, alloc winoAlloc, cin, cout int) {
 	tap := cin*cout + r.IntN(5)
 	w := alloc.values(r, 8*tap+cin*cout)
 	for _, transposed := range []bool{false, true} {
-		deep, wide, transform := cin, cout, f.weight
+		deep, wide := cin, cout
 		if transposed {
-			deep, wide, transform = cout, cin, f.weightTransposed
+			deep, wide = cout, cin
 		}
 		panel := 32*deep + r.IntN(5)
 		pos := (wide+31)/32*panel + r.IntN(5)
 		u := alloc((f.positions()-1)*pos + (wide-1)/32*panel + 32*deep)
 		fill(u, 77)
-		for c0 := 0; c0 < cin; c0 += 32 {
-			at := c0 * 32
-			if transposed {
-				at = c0 / 32 * panel
+		for c0 := 0; c0 < cin && !transposed; c0 += 16 {
+			f.weight(u[c0*32:], pos, panel, w[c0*cout:], tap, cout, min(16, cin-c0), cout)
+		}
+		for c0 := 0; c0 < cin && transposed; c0 += 32 {
+			for c1 := 0; c1 < cout; c1 += 16 {
+				f.weightTransposed(u[c0/32*panel+c1*32:], pos, panel, w[c0*cout+c1:], tap, cout, min(32, cin-c0), min(16, cout-c1))
 			}
-			transform(u[at:], pos, panel, w[c0*cout:], tap, min(32, cin-c0), cout)
 		}
 		for i := range u {
 			p, col, row := i/pos, i%pos/panel*32+i%pos%panel%32, i%pos%panel/32
@@ -395,11 +396,11 @@ func TestWinogradChecks(t *testing.T) {
 		operations[f.name+"Output"] = operation{[]int{pixels, transformed, pixels, c}, []int{row, pix, pos, tile, f.side, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
 			f.output(s[0], n[0], n[1], s[1], n[2], n[3], s[2], s[3], n[4], n[5], n[6], n[7])
 		}}
-		operations[f.name+"Weight"] = operation{[]int{last*uPos + panel + 32*cin, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
-			f.weight(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
+		operations[f.name+"Weight"] = operation{[]int{last*uPos + panel + 32*cin, 8*tap + cin*cout}, []int{uPos, panel, tap, cout, cin, cout}, func(s [][]float32, n []int) {
+			f.weight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
 		}}
-		operations[f.name+"WeightTransposed"] = operation{[]int{last*uPos + panel + 32*cout, 8*tap + cin*cout}, []int{uPos, panel, tap, cin, cout}, func(s [][]float32, n []int) {
-			f.weightTransposed(s[0], n[0], n[1], s[1], n[2], n[3], n[4])
+		operations[f.name+"WeightTransposed"] = operation{[]int{last*uPos + panel + 32*cout, 8*tap + cin*cout}, []int{uPos, panel, tap, cout, cin, cout}, func(s [][]float32, n []int) {
+			f.weightTransposed(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5])
 		}}
 		operations[f.name+"GradOutput"] = operation{[]int{transformed, pixels}, []int{pos, tile, row, pix, f.side, f.side, f.side * tiles, c}, func(s [][]float32, n []int) {
 			f.gradOutput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6], n[7])
@@ -483,8 +484,8 @@ func TestWinogradAllocates(t *testing.T) {
 				f.output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], f.side, f.side, f.side*tiles, c)
 				f.gradOutput(y, tiles*c, c, x, 4*tiles*c, c, f.side, f.side, f.side*tiles, c)
 				f.gradWeight(y, c*c, c, x, c*c, c, c, c, true)
-				f.weight(y, c*c, c*c, x, c*c, c, c)
-				f.weightTransposed(y, c*c, c*c, x, c*c, c, c)
+				f.weight(y, c*c, c*c, x, c*c, c, c, c)
+				f.weightTransposed(y, c*c, c*c, x, c*c, c, c, c)
 			}
 			PackPanels(y, c*c, x, c, c, c)
 			PackTransposed(y, c*c, x, c, c, c)
