@@ -14,8 +14,8 @@ import (
 // with x̄ = x bordered by zeros and s = v.Stride. x [N H W Cin], w [KH KW Cin Cout], b [Cout] or empty,
 // y [N OH OW Cout] as v.Out says. packs may be nil.
 //
-// It never unfolds the image: in NHWC the taps of one kernel row and their channels are KW·Cin neighbouring floats,
-// so a row of the result is a sum of KH matrix products of rows s·Cin apart.
+// No image is unfolded in memory: in the direct form a few rows of one are at a time, in Winograd's a few rows of tiles
+// transformed.
 func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d := v.dims("Conv2D", y, x, w)
 	checkOptional("Conv2D: bias", b, d.cout)
