@@ -85,7 +85,7 @@ func (g *directGrad) transposed() bool { return g.cout < 8 && g.tapRow >= panelW
 
 // multiply adds the products of so many rows of so many images to dst, or with more false writes them.
 func (g *directGrad) multiply(u, dy []float32, images, rows int, more bool, soon *simd.Ahead) {
-	const depth = 600 // pixels in a product: what a tile of it reads stays in the L1 cache for the next, or nearly
+	const depth = 400 // pixels in a product: what a tile of it reads stays in the L1 cache for the next, or nearly
 	group, band := min(images, max(1, depth/(rows*g.ow))), min(rows, max(1, depth/g.ow))
 	taps := 1 // of a kernel row in one product
 	if g.tap == g.cin*g.cout {
