@@ -112,6 +112,7 @@ func TestShapeMisuse(t *testing.T) {
 		{"UpConvGrad", func() { tensor.UpConvGrad(small, false, none, none, image, w, large, tensor.Auto, nil) }},
 		{"UpConvGrad", func() { tensor.UpConvGrad(none, false, z(3, 3, 5, 8), none, image, w, large, tensor.Auto, nil) }},
 		{"UpConvGrad", func() { tensor.UpConvGrad(none, false, none, z(8), image, w, large, tensor.Auto, nil) }},
+		{"StatsShape", func() { badNorm(func(m *tensor.Norm) { m.Gamma = none }).StatsShape(2) }},
 		{"GroupNorm", func() { tensor.GroupNorm(small, stats, image, norm) }},
 		{"GroupNorm: stats", func() { tensor.GroupNorm(image, z(2, 8, 2), image, norm) }},
 		{"GroupNorm", func() { tensor.GroupNorm(image, stats, image, badNorm(func(m *tensor.Norm) { m.Gamma = z(4) })) }},
