@@ -22,11 +22,13 @@ type Norm struct {
 
 // StatsShape returns the shape of what GroupNorm saves of n images for its gradient. A row of it has mean and
 // 1/√(var+Eps) of each group in turn, then the scale of each channel, then the shift of each.
-func (m Norm) StatsShape(n int) []int {
+func (m Norm) StatsShape(n int) []int { return []int{n, 2 * (m.Groups + m.channels())} }
+
+func (m Norm) channels() int {
 	if len(m.Gamma.Shape) != 1 {
 		panic(fmt.Sprintf("tensor: StatsShape: got Gamma of shape %v, want [C]", m.Gamma.Shape))
 	}
-	return []int{n, 2 * (m.Groups + m.Gamma.Shape[0])}
+	return m.Gamma.Shape[0]
 }
 
 func (m Norm) check(op string, c int) {
