@@ -91,7 +91,7 @@ func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
 	return s
 }
 
-// begin has the product of a row of the result, n elements from at on, start from e: its columns from c0 on, after those
+// begin has the product of rows of the result, n elements from at on, start from e: its columns from c0 on, after those
 // before. start is that of the image.
 func (e epilogue) begin(g *simd.Gemm, at, n, c0 int, start []float32) {
 	if e.residual.Empty() {

@@ -37,11 +37,16 @@ func (d convDims) unfoldedBand(size int) int {
 	return (d.oh + bands - 1) / bands
 }
 
+// unfoldedAt returns where row y of u begins, made for bands of so many rows.
+func (d convDims) unfoldedAt(y, band int) int {
+	return (y%d.Stride*d.unfoldedRows(band)/d.Stride + y/d.Stride) * d.unfoldedRow()
+}
+
 // unfoldedTaps returns where the products with each kernel row begin in u, made for bands of so many rows.
 func (d convDims) unfoldedTaps(band int) []int {
 	off := make([]int, d.kh)
 	for k := range off {
-		off[k] = (k%d.Stride*d.unfoldedRows(band)/d.Stride + k/d.Stride) * d.unfoldedRow()
+		off[k] = d.unfoldedAt(k, band)
 	}
 	return off
 }
@@ -53,8 +58,7 @@ func (d convDims) unfold(u []float32, s *source, n, r, count, band, y0, x0 int, 
 	for y := range (count-1)*d.Stride + d.kh {
 		top := y0 + r*d.Stride + y
 		s.fill(line, len(line), n, top, top+1, d.Top, d.Left)
-		to := u[(y%d.Stride*d.unfoldedRows(band)/d.Stride+y/d.Stride)*d.unfoldedRow():]
-		simd.CopyPixels(to, d.unfoldedPixel(), line[x0*d.cin:], d.Stride*d.cin, d.ow, d.tapRow, false)
+		simd.CopyPixels(u[d.unfoldedAt(y, band):], d.unfoldedPixel(), line[x0*d.cin:], d.Stride*d.cin, d.ow, d.tapRow, false)
 	}
 }
 

@@ -13,10 +13,6 @@ import (
 
 const maxRows = 8 // 16 sums of 32 registers; B takes 2, A's column 8
 
-// parameters is the argument list of gemmNEON, in words; gemm_arm64.go declares it.
-var parameters = []string{"c", "cRow", "a", "aRow", "aK", "aOff", "b", "bRow", "bPanel", "bOff",
-	"segments", "k", "rows", "tiles", "panels", "cols", "bias", "add"}
-
 // General registers. Strides are in bytes. The rows of A at the current
 // segment are at R19 … R26; R13 is the way along all of them to the current k.
 const (
@@ -53,7 +49,7 @@ func main() {
 	flag.Parse()
 	file := neon.New("gemmneon")
 	gemm = file.Func("gemmNEON", "(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, b *float32, bRow, bPanel int, bOff *int, "+
-		"segments, k, rows, tiles, panels, cols int, bias *float32, add bool)", parameters...)
+		"segments, k, rows, tiles, panels, cols int, bias *float32, add bool)")
 	function()
 	if err := file.Write(*out); err != nil {
 		log.Fatal(err)

@@ -32,14 +32,19 @@ type Func struct {
 	vectors    int
 }
 
-// Func begins a function with these parameters, in order. signature is for the reader of the file.
-func (f *File) Func(name, signature string, parameters ...string) *Func {
-	bytes := 8 * len(parameters)
+// Func begins a function with the parameters of a Go signature.
+func (f *File) Func(name, signature string) *Func {
+	fn := &Func{file: f}
+	for _, p := range strings.Split(strings.Trim(signature, "()"), ", ") {
+		name, _, _ := strings.Cut(p, " ")
+		fn.parameters = append(fn.parameters, name)
+	}
+	bytes := 8 * len(fn.parameters)
 	if strings.HasSuffix(signature, "bool)") {
 		bytes -= 7
 	}
 	fmt.Fprintf(&f.text, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, signature, name, bytes)
-	return &Func{file: f, parameters: parameters}
+	return fn
 }
 
 // Emit writes an instruction.
@@ -100,12 +105,9 @@ func (f *Func) Stride(name string) Reg {
 // Copy returns a copy of r.
 func (f *Func) Copy(r Reg) Reg {
 	c := f.Reg()
-	f.Move(r, c)
+	f.Emit("MOVD %s, %s", r, c)
 	return c
 }
-
-// Move sets to = from.
-func (f *Func) Move(from, to Reg) { f.Emit("MOVD %s, %s", from, to) }
 
 // Free ends the use of the registers given out since mark was f.Mark().
 func (f *Func) Free(mark Mark) { f.general, f.vectors = mark.general, mark.vectors }
@@ -135,6 +137,13 @@ func (f *Func) Vec() Vec {
 
 // LoadVec loads the vector at p.
 func (f *Func) LoadVec(p Reg, v Vec) { f.Emit("VLD1 (%s), [%s]", p, v) }
+
+// NewVec returns the vector at p in a register of its own.
+func (f *Func) NewVec(p Reg) Vec {
+	v := f.Vec()
+	f.LoadVec(p, v)
+	return v
+}
 
 // LoadNext loads the vector at p and advances p.
 func (f *Func) LoadNext(p, step Reg, v Vec) { f.Emit("VLD1.P (%s)(%s), [%s]", p, step, v) }
