@@ -17,7 +17,7 @@ const (
 
 // holdExp prepares for expCore(sign·x).
 func (m *machine) holdExp(sign float32) {
-	m.prefer(sign*log2e, rounding, -sign*ln2High, -sign*ln2Low, c6, sign*c5, c4, sign*c3, c2, sign, 1)
+	m.prefer(rounding, sign*c5, c4, sign*c3, c2, sign, 1)
 }
 
 // expCore is exp(sign·x) for expMin ≤ sign·x ≤ expMax. With sign = -1 the
@@ -25,11 +25,11 @@ func (m *machine) holdExp(sign float32) {
 // constants: the bits are those of expCore(-x).
 func (m *machine) expCore(x vec, sign float32) vec {
 	k := m.constant
-	t := m.fma(k(sign*log2e), x, k(rounding))
+	t := m.fma(m.fresh(sign*log2e), x, k(rounding))
 	n := m.sub(t, k(rounding))
-	s := m.fma(k(-sign*ln2High), n, x)
-	s = m.fma(k(-sign*ln2Low), n, s)
-	p := m.fma(k(c6), s, k(sign*c5))
+	s := m.fma(m.fresh(-sign*ln2High), n, x)
+	s = m.fma(m.fresh(-sign*ln2Low), n, s)
+	p := m.fma(m.fresh(c6), s, k(sign*c5))
 	for _, c := range []float32{c4, sign * c3, c2, sign, 1} {
 		p = m.fma(p, s, k(c))
 	}

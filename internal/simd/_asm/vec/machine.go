@@ -20,7 +20,9 @@ type machine struct {
 }
 
 // A vec holds one operand for each register of the machine. It is immutable:
-// operations return a new one, and avo assigns the registers.
+// operations return a new one, and avo assigns the registers. The exception is
+// fma, which overwrites one it reads, as the instruction does: to copy that first
+// costs Intel's processors as much as the multiply-add itself.
 type vec []Op
 
 // A place is where the registers of a vector are in memory.
@@ -130,6 +132,11 @@ func (m *machine) constant(c float32) vec {
 		panic(fmt.Sprint("constant not held: ", c))
 	}
 	return m.same(constantMem(c))
+}
+
+// fresh is c in registers of its own, to overwrite.
+func (m *machine) fresh(c float32) vec {
+	return m.each(func(_ int, d Op) { VBROADCASTSS(constantMem(c), d) })
 }
 
 // zero is a new vector, to accumulate in.
@@ -249,12 +256,12 @@ func (m *machine) sqrt(a vec) vec {
 	return m.each(func(i int, d Op) { VSQRTPS(a[i], d) })
 }
 
-// fma is a·b + c with one rounding. Here b must be in a register.
+// fma is a·b + c with one rounding, in the place of a. b must be in a register.
 func (m *machine) fma(a, b, c vec) vec {
-	return m.each(func(i int, d Op) {
-		VMOVUPS(a[i], d)
-		VFMADD213PS(c[i], b[i], d)
-	})
+	for i := range a {
+		VFMADD213PS(c[i], b[i], a[i])
+	}
+	return a
 }
 
 // accumulate is acc += v, in place. An acc of fewer registers takes those of v
