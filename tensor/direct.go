@@ -130,6 +130,7 @@ func (c *directConv) rows(n0, n1, r0, r1 int, mem *par.Scratch) {
 	}
 	var soon simd.Ahead
 	c.ahead(&soon, n1)
+	soon.During((n1 - n0) * (r1 - r0) * c.ow * c.kh * c.tapRow * c.cout)
 	u, starts := mem.Floats((n1-n0)*c.unfolded()), mem.Floats((n1-n0)*c.cout)
 	for n := n0; n < n1; n++ {
 		c.e.sumStart(starts[(n-n0)*c.cout:][:c.cout], n)

@@ -69,6 +69,7 @@ func (g *directGrad) images(n0, n1 int, mem *par.Scratch) {
 func (g *directGrad) addGroup(u []float32, n, images int, more bool, mem *par.Scratch) {
 	var soon simd.Ahead
 	fetchImages(&soon, n+images, n+2*images, g.s.x, g.s.join, g.dy.x)
+	soon.During(images * g.oh * g.ow * g.kh * g.tapRow * g.cout)
 	dy := g.dy.rows(n, n+images, mem)
 	for r := 0; r < g.oh; r += g.band {
 		rows := min(g.band, g.oh-r)

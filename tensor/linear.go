@@ -87,6 +87,7 @@ func (c *rowsGrad) rows(dst []float32, n0, n1, r0, r1 int, _ *par.Scratch) {
 			C: dst, CRow: c.out, Add: k > k0,
 			Ahead: &soon,
 		}
+		soon.During(g.M * g.N * g.K)
 		g.Run()
 	}
 }
@@ -213,6 +214,7 @@ func (c *rowProduct) piece(i int, _ *par.Scratch) {
 		g.Add = true
 		c.start(g.C, c.plus[r0*c.out+c0:], bias, g.M, g.N)
 	}
+	soon.During(g.M * g.N * g.K)
 	g.Run()
 }
 

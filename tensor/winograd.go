@@ -210,58 +210,6 @@ func (c *tiledConv) part(i int, mem *par.Scratch) {
 	c.run(c.piece(c.cuts, i), c.s, c.u, mem, target{y: c.y.Data, epilogue: c.e})
 }
 
-// kernelStride returns the distance of positions in transformed kernels of cin×cout, a cache line more than they take:
-// at a power of two the stores of all positions would compete for the same sets of the cache.
-func kernelStride(cin, cout int) int { return panelSize(cin, cout) + cacheLine }
-
-// kernelSize returns the size of transformed kernels.
-func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
-
-// pack transforms the kernels w [3 3 Cin Cout] into u.
-func (f *winograd) pack(u []float32, w Tensor) {
-	k := kernelCalls.take(kernels{f, u, w})
-	par.For((w.Shape[2]+packChannels-1)/packChannels, k.transform)
-	kernelCalls.give(k)
-}
-
-// packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
-// swapped.
-func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
-	return packs.packed(w, f.gradForm, f.kernelSize(w.Shape[3], w.Shape[2]), func(u []float32) { f.packGrad(u, w) })
-}
-
-func (f *winograd) packGrad(u []float32, w Tensor) {
-	k := kernelCalls.take(kernels{f, u, w})
-	par.For((w.Shape[2]+panelWidth-1)/panelWidth*((w.Shape[3]+packChannels-1)/packChannels), k.transformGrad)
-	kernelCalls.give(k)
-}
-
-// kernels w [3 3 Cin Cout] are being transformed into u, those of a few channels in each piece.
-type kernels struct {
-	f *winograd
-	u []float32
-	w Tensor
-}
-
-var kernelCalls frames[kernels]
-
-// packChannels is the number of channels whose kernels one piece transforms.
-const packChannels = 16
-
-func (k *kernels) transform(i int, _ *par.Scratch) {
-	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*packChannels
-	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
-}
-
-// transformGrad does a panel of input channels in turn for each group of output channels.
-func (k *kernels) transformGrad(i int, _ *par.Scratch) {
-	cin, cout := k.w.Shape[2], k.w.Shape[3]
-	panels := (cin + panelWidth - 1) / panelWidth
-	c0, c1 := i%panels*panelWidth, i/panels*packChannels
-	u, w := k.u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
-	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(packChannels, cout-c1))
-}
-
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
 func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	n, h, wd, cin := dx.Dims4()
@@ -276,10 +224,13 @@ func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	u.done()
 }
 
-// target is where results go: images end to end in y, from image first on, and what is added to them.
+// target is where results go: images end to end in y, and what is added to them. Results that are passed on are in the
+// worker's memory, from image first on, and what is made of them goes to then.
 type target struct {
-	y     []float32
-	first int
+	y        []float32
+	passedOn bool
+	first    int
+	then     [2]Tensor // may be empty
 	epilogue
 }
 
@@ -320,18 +271,27 @@ func (t tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int
 }
 
 // ahead lists what will be needed after the products of count tile rows from r on: where the results go, what is added
-// to them, and after the last tile rows of p the images of what is probably the next piece.
+// to them, and after the last tile rows of p the images of what is probably the next piece. Results that are passed on
+// are in the cache, and so is what they are made of, but not where they go.
 func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, count int) {
-	_, row := t.strides()
-	size := t.h * row
-	lo, hi := p.n0*size+t.rowAt(r)*row, (p.n1-1)*size+min(t.rowAt(r+count)*row, size)
-	soon.Add(to.y[lo-to.first*size : hi-to.first*size])
-	if !to.residual.Empty() {
-		soon.Add(to.residual.Data[lo:hi])
+	if to.passedOn {
+		if r == p.r0 {
+			fetchImages(soon, p.n0, p.n1, to.then[:]...)
+		}
+	} else {
+		_, row := t.strides()
+		size := t.h * row
+		lo, hi := p.n0*size+t.rowAt(r)*row, (p.n1-1)*size+min(t.rowAt(r+count)*row, size)
+		soon.Add(to.y[lo:hi])
+		if !to.residual.Empty() {
+			soon.Add(to.residual.Data[lo:hi])
+		}
+		if r+count == t.th {
+			fetchImages(soon, p.n1, 2*p.n1-p.n0, s.x, s.join)
+		}
 	}
-	if r+count == t.th {
-		fetchImages(soon, p.n1, 2*p.n1-p.n0, s.x, s.join)
-	}
+	cols := min(t.cout, (p.p1-p.p0)*panelWidth)
+	soon.During(t.positions * t.phased.count() * (p.n1 - p.n0) * count * t.tw * t.cin * cols)
 }
 
 // transformInput transforms the bordered image of b, image k of the block, into V.

@@ -172,6 +172,7 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 		var soon simd.Ahead
 		if r+count == c.th {
 			fetchImages(&soon, n+images, n+2*images, c.s.x, c.s.join, c.dy)
+			soon.During(c.positions * c.phased.count() * images * count * c.tw * c.cin * c.cout)
 		}
 		for phase := range c.phased.count() {
 			for i := range images {

@@ -55,13 +55,14 @@ type Gemm struct {
 	Ahead *Ahead // fetched meanwhile; may be nil
 }
 
-// Ahead is memory that will be read or written soon after a product. While that
-// keeps the processor busy its caches have time for more, so the assembly brings
-// a line of this to the L2 cache for every k of every tile. Results do not depend
-// on it.
+// Ahead is memory that will be read or written soon after some products. While
+// they keep the processor busy its caches have time for more, so the assembly
+// brings up to a line of this to the L2 cache for every k of every tile. Results
+// do not depend on it.
 type Ahead struct {
 	parts [4][]float32
 	n     int
+	work  int // multiply-adds left to fetch it in; 0 if unknown
 }
 
 // Add appends x to what will be fetched, if there is room left for one more.
@@ -72,20 +73,36 @@ func (a *Ahead) Add(x []float32) {
 	}
 }
 
-// take returns where the next lines are, nil if there are none. Lines beyond a
-// part's end are not worth a test in the kernel.
-func (a *Ahead) take(lines int) *float32 {
+// During spreads what was added evenly over the given number of multiply-adds,
+// for what is still under way keeps the caches from serving the products.
+// Without it, all is fetched as early as possible.
+func (a *Ahead) During(multiplyAdds int) { a.work = multiplyAdds }
+
+// take returns where the next elements are, nil if there are none, and how many
+// to advance for each of the k's of a product of so many multiply-adds. Lines
+// beyond a part's end are not worth a test in the kernel.
+func (a *Ahead) take(ks, work int) (next *float32, step int) {
 	if a == nil || a.n == 0 {
-		return nil
+		return nil, 0
+	}
+	step = lineFloats
+	if a.work > 0 {
+		left := 0
+		for _, x := range a.parts[:a.n] {
+			left += len(x)
+		}
+		share := float64(left) * float64(work) / float64(a.work)
+		step = min(lineFloats, int(share)/ks+1)
+		a.work = max(0, a.work-work)
 	}
 	x := a.parts[0]
-	if lines*lineFloats < len(x) {
-		a.parts[0] = x[lines*lineFloats:]
+	if ks*step < len(x) {
+		a.parts[0] = x[ks*step:]
 	} else {
 		a.n--
 		copy(a.parts[:], a.parts[1:])
 	}
-	return &x[0]
+	return &x[0], step
 }
 
 // lineFloats is the number of elements in a cache line.

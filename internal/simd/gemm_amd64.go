@@ -19,13 +19,14 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	c := &g.C[i*g.CRow+j]
 	a := &g.A[i*g.ARow]
 	b := &g.B[j/panel*g.BPanel+j%panel]
-	ahead, step := g.Ahead.take(tiles*panels*len(g.AOff)*g.K), 4*lineFloats
+	ks := tiles * panels * len(g.AOff) * g.K
+	ahead, step := g.Ahead.take(ks, ks*rows*cols)
 	if ahead == nil {
-		ahead, step = a, 0 // a line that is in the cache anyway
+		ahead = a // a line that is in the cache anyway
 	}
 	if useAVX512 {
-		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, step)
+		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step)
 	} else {
-		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, step)
+		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step)
 	}
 }

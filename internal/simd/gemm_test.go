@@ -229,15 +229,39 @@ func TestAhead(t *testing.T) {
 		a.Add(part)
 	}
 	for i, want := range []*float32{&x[0], &x[48], &x[96], &y[0], &z[0], &z[48], nil, nil} {
-		if got := a.take(3); got != want {
-			t.Errorf("take %d: got %p, want %p", i, got, want)
+		if got, step := a.take(3, 1000); got != want || got != nil && step != lineFloats {
+			t.Errorf("take %d: got %p and steps of %d, want %p and %d", i, got, step, want, lineFloats)
 		}
 	}
 	for range 2 * len(a.parts) {
 		a.Add(y) // those there is no room for are left out
 	}
-	if (*Ahead)(nil).take(1) != nil {
+	if got, _ := (*Ahead)(nil).take(1, 1); got != nil {
 		t.Error("nothing listed: got something to fetch")
+	}
+}
+
+// TestAheadDuring spreads what is to be fetched over the work it is announced for, products of two sizes in turn: at
+// half of the work half of it is on its way, and at the end all.
+func TestAheadDuring(t *testing.T) {
+	var a Ahead
+	a.Add(make([]float32, 4000))
+	a.Add(make([]float32, 2000))
+	a.During(80 * 100)
+	fetched := 0
+	for i := range 80 {
+		ks := []int{5, 9}[i%2]
+		next, step := a.take(ks, 100)
+		if next == nil || step > lineFloats {
+			t.Fatalf("product %d: got %p and steps of %d, want something and at most %d", i, next, step, lineFloats)
+		}
+		fetched += ks * step
+		if i == 39 && (fetched < 3000 || fetched > 3400) {
+			t.Errorf("got %d elements fetched at half of the work, want 3000 and little more", fetched)
+		}
+	}
+	if next, _ := a.take(1, 1); next != nil {
+		t.Error("got more to fetch after the work")
 	}
 }
 
