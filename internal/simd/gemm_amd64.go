@@ -24,9 +24,13 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	if ahead == nil {
 		ahead = a // a line that is in the cache anyway
 	}
+	below := 4 * g.AK // in A's rows below a tile
+	if g.AK == 1 {
+		below = 4 * g.ARow * rows / g.K // through them, one after the other
+	}
 	if useAVX512 {
-		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step)
+		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, below)
 	} else {
-		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step)
+		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, below)
 	}
 }

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int)
+// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512(SB), NOSPLIT, $16-160
+TEXT ·gemmAVX512(SB), NOSPLIT, $16-168
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x10, CX
@@ -249,23 +249,27 @@ AVX512_14x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_14x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0e, AX, R15
+	ADDQ   R9, R15
 
 AVX512_14x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -499,23 +503,27 @@ AVX512_14x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_14x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0e, AX, R15
+	ADDQ   R9, R15
 
 AVX512_14x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -765,23 +773,27 @@ AVX512_13x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_13x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0d, AX, R15
+	ADDQ   R9, R15
 
 AVX512_13x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -1003,23 +1015,27 @@ AVX512_13x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_13x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0d, AX, R15
+	ADDQ   R9, R15
 
 AVX512_13x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -1255,23 +1271,27 @@ AVX512_12x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_12x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0c, AX, R15
+	ADDQ   R9, R15
 
 AVX512_12x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -1481,23 +1501,27 @@ AVX512_12x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_12x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0c, AX, R15
+	ADDQ   R9, R15
 
 AVX512_12x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -1719,23 +1743,27 @@ AVX512_11x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_11x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0b, AX, R15
+	ADDQ   R9, R15
 
 AVX512_11x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -1933,23 +1961,27 @@ AVX512_11x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_11x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0b, AX, R15
+	ADDQ   R9, R15
 
 AVX512_11x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -2157,23 +2189,27 @@ AVX512_10x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_10x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0a, AX, R15
+	ADDQ   R9, R15
 
 AVX512_10x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -2359,23 +2395,27 @@ AVX512_10x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_10x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x0a, AX, R15
+	ADDQ   R9, R15
 
 AVX512_10x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -2569,23 +2609,27 @@ AVX512_9x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_9x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x09, AX, R15
+	ADDQ   R9, R15
 
 AVX512_9x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -2759,23 +2803,27 @@ AVX512_9x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_9x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x09, AX, R15
+	ADDQ   R9, R15
 
 AVX512_9x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -2955,23 +3003,27 @@ AVX512_8x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_8x32_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x08, AX, R15
+	ADDQ   R9, R15
 
 AVX512_8x32_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	ADDQ         DX, R13
@@ -3133,23 +3185,27 @@ AVX512_8x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_8x16_segment:
-	MOVQ 8(SP), R12
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R12*8), R9
-	LEAQ (DI)(R9*4), R9
-	LEAQ (R9)(BX*2), R10
-	ADDQ AX, R10
-	MOVQ bOff+72(FP), R11
-	MOVQ (R11)(R12*8), R11
-	MOVQ b+48(FP), R12
-	LEAQ (R12)(R11*4), R11
-	MOVQ k+88(FP), R12
-	MOVQ ahead+144(FP), R14
-	MOVQ bPanel+64(FP), R13
-	SHLQ $0x02, R13
-	ADDQ R11, R13
+	MOVQ   8(SP), R12
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R12*8), R9
+	LEAQ   (DI)(R9*4), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   AX, R10
+	MOVQ   bOff+72(FP), R11
+	MOVQ   (R11)(R12*8), R11
+	MOVQ   b+48(FP), R12
+	LEAQ   (R12)(R11*4), R11
+	MOVQ   k+88(FP), R12
+	MOVQ   ahead+144(FP), R14
+	MOVQ   bPanel+64(FP), R13
+	SHLQ   $0x02, R13
+	ADDQ   R11, R13
+	IMUL3Q $0x08, AX, R15
+	ADDQ   R9, R15
 
 AVX512_8x16_k:
+	PREFETCHT0   (R15)
+	ADDQ         belowStep+160(FP), R15
 	PREFETCHT1   (R13)
 	ADDQ         DX, R13
 	PREFETCHT1   (R14)
@@ -3315,21 +3371,25 @@ AVX512_7x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_7x32_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x07, AX, R14
+	ADDQ   R9, R14
 
 AVX512_7x32_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	ADDQ         DX, R12
@@ -3478,21 +3538,25 @@ AVX512_7x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_7x16_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x07, AX, R14
+	ADDQ   R9, R14
 
 AVX512_7x16_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	ADDQ         DX, R12
 	PREFETCHT1   (R13)
@@ -3643,21 +3707,25 @@ AVX512_6x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_6x32_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x06, AX, R14
+	ADDQ   R9, R14
 
 AVX512_6x32_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	ADDQ         DX, R12
@@ -3794,21 +3862,25 @@ AVX512_6x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_6x16_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x06, AX, R14
+	ADDQ   R9, R14
 
 AVX512_6x16_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	ADDQ         DX, R12
 	PREFETCHT1   (R13)
@@ -3945,21 +4017,25 @@ AVX512_5x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_5x32_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x05, AX, R13
+	ADDQ   R8, R13
 
 AVX512_5x32_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
 	ADDQ         DX, R11
@@ -4084,21 +4160,25 @@ AVX512_5x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_5x16_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x05, AX, R13
+	ADDQ   R8, R13
 
 AVX512_5x16_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -4221,21 +4301,25 @@ AVX512_4x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_4x32_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x04, AX, R13
+	ADDQ   R8, R13
 
 AVX512_4x32_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
 	ADDQ         DX, R11
@@ -4348,21 +4432,25 @@ AVX512_4x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_4x16_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x04, AX, R13
+	ADDQ   R8, R13
 
 AVX512_4x16_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -4471,21 +4559,25 @@ AVX512_3x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_3x32_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x03, AX, R12
+	ADDQ   DI, R12
 
 AVX512_3x32_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
 	ADDQ         DX, R10
@@ -4586,21 +4678,25 @@ AVX512_3x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_3x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x03, AX, R12
+	ADDQ   DI, R12
 
 AVX512_3x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -4695,21 +4791,25 @@ AVX512_2x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_2x32_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x02, AX, R12
+	ADDQ   DI, R12
 
 AVX512_2x32_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
 	ADDQ         DX, R10
@@ -4798,21 +4898,25 @@ AVX512_2x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_2x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x02, AX, R12
+	ADDQ   DI, R12
 
 AVX512_2x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -4893,21 +4997,25 @@ AVX512_1x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_1x32_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x01, AX, R12
+	ADDQ   DI, R12
 
 AVX512_1x32_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
 	ADDQ         DX, R10
@@ -4984,21 +5092,25 @@ AVX512_1x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_1x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x01, AX, R12
+	ADDQ   DI, R12
 
 AVX512_1x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -5039,9 +5151,9 @@ AVX512_1x16_next:
 	VZEROUPPER
 	RET
 
-// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int)
+// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2(SB), NOSPLIT, $16-160
+TEXT ·gemmAVX2(SB), NOSPLIT, $16-168
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x08, CX
@@ -5187,21 +5299,25 @@ AVX2_6x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x16_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x06, AX, R14
+	ADDQ   R9, R14
 
 AVX2_6x16_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	ADDQ         DX, R12
 	PREFETCHT1   (R13)
@@ -5361,21 +5477,25 @@ AVX2_6x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x16m_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x06, AX, R14
+	ADDQ   R9, R14
 
 AVX2_6x16m_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	ADDQ         DX, R12
 	PREFETCHT1   (R13)
@@ -5511,21 +5631,25 @@ AVX2_6x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x8_segment:
-	MOVQ 8(SP), R11
-	MOVQ aOff+40(FP), R9
-	MOVQ (R9)(R11*8), R9
-	LEAQ (DI)(R9*4), R9
-	MOVQ bOff+72(FP), R10
-	MOVQ (R10)(R11*8), R10
-	MOVQ b+48(FP), R11
-	LEAQ (R11)(R10*4), R10
-	MOVQ k+88(FP), R11
-	MOVQ ahead+144(FP), R13
-	MOVQ bPanel+64(FP), R12
-	SHLQ $0x02, R12
-	ADDQ R10, R12
+	MOVQ   8(SP), R11
+	MOVQ   aOff+40(FP), R9
+	MOVQ   (R9)(R11*8), R9
+	LEAQ   (DI)(R9*4), R9
+	MOVQ   bOff+72(FP), R10
+	MOVQ   (R10)(R11*8), R10
+	MOVQ   b+48(FP), R11
+	LEAQ   (R11)(R10*4), R10
+	MOVQ   k+88(FP), R11
+	MOVQ   ahead+144(FP), R13
+	MOVQ   bPanel+64(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R10, R12
+	IMUL3Q $0x06, AX, R14
+	ADDQ   R9, R14
 
 AVX2_6x8_k:
+	PREFETCHT0   (R14)
+	ADDQ         belowStep+160(FP), R14
 	PREFETCHT1   (R12)
 	ADDQ         DX, R12
 	PREFETCHT1   (R13)
@@ -5662,21 +5786,25 @@ AVX2_5x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x16_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x05, AX, R13
+	ADDQ   R8, R13
 
 AVX2_5x16_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -5820,21 +5948,25 @@ AVX2_5x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x16m_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x05, AX, R13
+	ADDQ   R8, R13
 
 AVX2_5x16m_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -5958,21 +6090,25 @@ AVX2_5x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x8_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x05, AX, R13
+	ADDQ   R8, R13
 
 AVX2_5x8_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -6095,21 +6231,25 @@ AVX2_4x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x16_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x04, AX, R13
+	ADDQ   R8, R13
 
 AVX2_4x16_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -6237,21 +6377,25 @@ AVX2_4x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x16m_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x04, AX, R13
+	ADDQ   R8, R13
 
 AVX2_4x16m_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -6363,21 +6507,25 @@ AVX2_4x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x8_segment:
-	MOVQ 8(SP), R10
-	MOVQ aOff+40(FP), R8
-	MOVQ (R8)(R10*8), R8
-	LEAQ (SI)(R8*4), R8
-	MOVQ bOff+72(FP), R9
-	MOVQ (R9)(R10*8), R9
-	MOVQ b+48(FP), R10
-	LEAQ (R10)(R9*4), R9
-	MOVQ k+88(FP), R10
-	MOVQ ahead+144(FP), R12
-	MOVQ bPanel+64(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R9, R11
+	MOVQ   8(SP), R10
+	MOVQ   aOff+40(FP), R8
+	MOVQ   (R8)(R10*8), R8
+	LEAQ   (SI)(R8*4), R8
+	MOVQ   bOff+72(FP), R9
+	MOVQ   (R9)(R10*8), R9
+	MOVQ   b+48(FP), R10
+	LEAQ   (R10)(R9*4), R9
+	MOVQ   k+88(FP), R10
+	MOVQ   ahead+144(FP), R12
+	MOVQ   bPanel+64(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R9, R11
+	IMUL3Q $0x04, AX, R13
+	ADDQ   R8, R13
 
 AVX2_4x8_k:
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+160(FP), R13
 	PREFETCHT1   (R11)
 	ADDQ         DX, R11
 	PREFETCHT1   (R12)
@@ -6486,21 +6634,25 @@ AVX2_3x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x03, AX, R12
+	ADDQ   DI, R12
 
 AVX2_3x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -6612,21 +6764,25 @@ AVX2_3x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x16m_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x03, AX, R12
+	ADDQ   DI, R12
 
 AVX2_3x16m_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -6726,21 +6882,25 @@ AVX2_3x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x8_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x03, AX, R12
+	ADDQ   DI, R12
 
 AVX2_3x8_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -6835,21 +6995,25 @@ AVX2_2x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x02, AX, R12
+	ADDQ   DI, R12
 
 AVX2_2x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -6945,21 +7109,25 @@ AVX2_2x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x16m_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x02, AX, R12
+	ADDQ   DI, R12
 
 AVX2_2x16m_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -7047,21 +7215,25 @@ AVX2_2x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x8_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x02, AX, R12
+	ADDQ   DI, R12
 
 AVX2_2x8_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -7142,21 +7314,25 @@ AVX2_1x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x16_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x01, AX, R12
+	ADDQ   DI, R12
 
 AVX2_1x16_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -7236,21 +7412,25 @@ AVX2_1x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x16m_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x01, AX, R12
+	ADDQ   DI, R12
 
 AVX2_1x16m_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
@@ -7326,21 +7506,25 @@ AVX2_1x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x8_segment:
-	MOVQ 8(SP), R9
-	MOVQ aOff+40(FP), DI
-	MOVQ (DI)(R9*8), DI
-	LEAQ (BX)(DI*4), DI
-	MOVQ bOff+72(FP), R8
-	MOVQ (R8)(R9*8), R8
-	MOVQ b+48(FP), R9
-	LEAQ (R9)(R8*4), R8
-	MOVQ k+88(FP), R9
-	MOVQ ahead+144(FP), R11
-	MOVQ bPanel+64(FP), R10
-	SHLQ $0x02, R10
-	ADDQ R8, R10
+	MOVQ   8(SP), R9
+	MOVQ   aOff+40(FP), DI
+	MOVQ   (DI)(R9*8), DI
+	LEAQ   (BX)(DI*4), DI
+	MOVQ   bOff+72(FP), R8
+	MOVQ   (R8)(R9*8), R8
+	MOVQ   b+48(FP), R9
+	LEAQ   (R9)(R8*4), R8
+	MOVQ   k+88(FP), R9
+	MOVQ   ahead+144(FP), R11
+	MOVQ   bPanel+64(FP), R10
+	SHLQ   $0x02, R10
+	ADDQ   R8, R10
+	IMUL3Q $0x01, AX, R12
+	ADDQ   DI, R12
 
 AVX2_1x8_k:
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+160(FP), R12
 	PREFETCHT1   (R10)
 	ADDQ         DX, R10
 	PREFETCHT1   (R11)
