@@ -191,7 +191,7 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 func (g *blockGrad) back(n0, n1 int, mem *par.Scratch) {
 	size := g.d.h * g.d.w * g.d.cin
 	da := mem.Floats((n1 - n0) * size)
-	to := target{y: da, passedOn: true, first: n0, then: [2]Tensor{g.dst.X, g.dst.Join}}
+	to := &target{y: da, passedOn: true, first: n0, then: [2]Tensor{g.dst.X, g.dst.Join}}
 	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &source{x: g.dy}, g.u.data, mem, to)
 	g.images(da, n0, n1, mem)
 }

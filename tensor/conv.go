@@ -70,10 +70,10 @@ type epilogue struct {
 }
 
 // vector reports whether there is a vector to start from.
-func (e epilogue) vector() bool { return !e.bias.Empty() || !e.perImage.Empty() }
+func (e *epilogue) vector() bool { return !e.bias.Empty() || !e.perImage.Empty() }
 
 // sumStart sets s to bias + perImage of image n.
-func (e epilogue) sumStart(s []float32, n int) {
+func (e *epilogue) sumStart(s []float32, n int) {
 	clear(s)
 	copy(s, e.bias.Data)
 	if !e.perImage.Empty() {
@@ -82,7 +82,7 @@ func (e epilogue) sumStart(s []float32, n int) {
 }
 
 // start returns bias + perImage of image n in the worker's memory, nil if there is neither.
-func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
+func (e *epilogue) start(n, cout int, mem *par.Scratch) []float32 {
 	if !e.vector() {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (e epilogue) start(n, cout int, mem *par.Scratch) []float32 {
 
 // begin has the product of rows of the result, n elements from at on, start from e: its columns from c0 on, after those
 // before. start is that of the image.
-func (e epilogue) begin(g *simd.Gemm, at, n, c0 int, start []float32) {
+func (e *epilogue) begin(g *simd.Gemm, at, n, c0 int, start []float32) {
 	if e.residual.Empty() {
 		if e.vector() {
 			g.Bias = start[c0:]

@@ -151,7 +151,7 @@ var upGrads frames[upGrad]
 
 // backPhases computes dx of images n0…n1 from the phases of dy.
 func (g *upGrad) backPhases(n0, n1 int, mem *par.Scratch) {
-	to := target{y: g.dx.Data}
+	to := &target{y: g.dx.Data}
 	if g.add {
 		to.residual = g.dx
 	}
@@ -162,7 +162,7 @@ func (g *upGrad) backPhases(n0, n1 int, mem *par.Scratch) {
 func (g *upGrad) back(n0, n1 int, mem *par.Scratch) {
 	_, h, w, c := g.dx.Dims4()
 	large := mem.Floats((n1 - n0) * 4 * h * w * c)
-	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, target{y: large, passedOn: true, first: n0, then: [2]Tensor{g.dx}})
+	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, &target{y: large, passedOn: true, first: n0, then: [2]Tensor{g.dx}})
 	for r := range (n1 - n0) * h {
 		foldRows(g.dx.Data[(n0*h+r)*w*c:][:w*c], g.add, large[r*4*w*c:], c)
 	}

@@ -122,7 +122,7 @@ type cut struct {
 // whole reports whether the pieces are whole images.
 func (c cut) whole() bool { return c.bands*c.splits == 1 }
 
-func (t tiling) cut() cut {
+func (t *tiling) cut() cut {
 	procs := runtime.GOMAXPROCS(0)
 	c := cut{group: t.group(), bandRows: t.th}
 	groups := (t.n + c.group - 1) / c.group
@@ -136,7 +136,7 @@ func (t tiling) cut() cut {
 }
 
 // piece returns piece i of the cut.
-func (t tiling) piece(c cut, i int) tiledPiece {
+func (t *tiling) piece(c cut, i int) tiledPiece {
 	n, r, k := i/(c.bands*c.splits)*c.group, i/c.splits%c.bands*c.bandRows, i%c.splits
 	return tiledPiece{
 		n, min(n+c.group, t.n), r, min(r+c.bandRows, t.th),
@@ -145,11 +145,11 @@ func (t tiling) piece(c cut, i int) tiledPiece {
 }
 
 // panels is the number of panels of the result's channels.
-func (t tiling) panels() int { return (t.cout + panelWidth - 1) / panelWidth }
+func (t *tiling) panels() int { return (t.cout + panelWidth - 1) / panelWidth }
 
 // group is the number of images taken together: so many that they fill about one block of tiles, and that all
 // processors have equally many groups.
-func (t tiling) group() int {
+func (t *tiling) group() int {
 	tiles := t.th * t.tw
 	if tiles >= tileBlock {
 		return 1
@@ -160,7 +160,7 @@ func (t tiling) group() int {
 }
 
 // blockRows is the number of tile rows in a block: the image's rows in equal blocks of about tileBlock tiles.
-func (t tiling) blockRows() int {
+func (t *tiling) blockRows() int {
 	blocks := max(1, (t.th*t.tw+tileBlock/2)/tileBlock)
 	return (t.th + blocks - 1) / blocks
 }
@@ -175,8 +175,8 @@ func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs)
 }
 
 // conv is winograd.conv with the transformed kernels u.
-func (t tiling) conv(y Tensor, s *source, u []float32, e epilogue) {
-	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: s, u: u, y: y, e: e})
+func (t *tiling) conv(y Tensor, s *source, u []float32, e epilogue) {
+	c := tiledConvs.take(tiledConv{tiling: *t, cuts: t.cut(), s: s, u: u, y: y, e: e})
 	defer tiledConvs.give(c)
 	if c.cuts.whole() {
 		par.For(c.cuts.pieces, c.images)
@@ -207,7 +207,7 @@ func (c *tiledConv) images(i int, mem *par.Scratch) {
 
 // part computes piece i.
 func (c *tiledConv) part(i int, mem *par.Scratch) {
-	c.run(c.piece(c.cuts, i), c.s, c.u, mem, target{y: c.y.Data, epilogue: c.e})
+	c.run(c.piece(c.cuts, i), c.s, c.u, mem, &target{y: c.y.Data, epilogue: c.e})
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
@@ -235,7 +235,7 @@ type target struct {
 }
 
 // run computes piece p. u holds the transformed kernels, those of all phases.
-func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to target) {
+func (t *tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to *target) {
 	rows := p.r1 - p.r0
 	block := rows
 	if p.n1-p.n0 == 1 {
@@ -261,7 +261,7 @@ func (t tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to t
 }
 
 // load transforms count tile rows of the images of p, from row r on, into V.
-func (t tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int) {
+func (t *tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int) {
 	from := *s
 	from.phase = phase
 	for n := p.n0; n < p.n1; n++ {
@@ -273,7 +273,7 @@ func (t tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int
 // ahead lists what will be needed after the products of count tile rows from r on: where the results go, what is added
 // to them, and after the last tile rows of p the images of what is probably the next piece. Results that are passed on
 // are in the cache, and so is what they are made of, but not where they go.
-func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, count int) {
+func (t *tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to *target, r, count int) {
 	if to.passedOn {
 		if r == p.r0 {
 			fetchImages(soon, p.n0, p.n1, to.then[:]...)
@@ -295,7 +295,7 @@ func (t tiling) ahead(soon *simd.Ahead, p tiledPiece, s *source, to target, r, c
 }
 
 // transformInput transforms the bordered image of b, image k of the block, into V.
-func (t tiling) transformInput(b *tileBlocks, k int) {
+func (t *tiling) transformInput(b *tileBlocks, k int) {
 	for i := range b.whole + b.lower {
 		for _, u := range t.runs(b.order, k, i) {
 			if u.tiles > 0 {
@@ -306,7 +306,7 @@ func (t tiling) transformInput(b *tileBlocks, k int) {
 }
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p, or adds that of a later phase of the input.
-func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, soon *simd.Ahead) {
+func (t *tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, soon *simd.Ahead) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
 		lo, hi := t.having(b.order, i)
@@ -328,7 +328,7 @@ func (t tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, so
 }
 
 // transformOutput transforms the tiles of image n, image k of the block, back, from tile row r on.
-func (t tiling) transformOutput(to target, b *tileBlocks, n, k, r int, p tiledPiece, phase int, mem *par.Scratch) {
+func (t *tiling) transformOutput(to *target, b *tileBlocks, n, k, r int, p tiledPiece, phase int, mem *par.Scratch) {
 	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	start := to.start(n, t.cout, mem)
 	if start != nil {

@@ -14,7 +14,7 @@ type order struct {
 }
 
 // order is that of a block of images from tile row r on.
-func (t tiling) order(images, r, rows int) order {
+func (t *tiling) order(images, r, rows int) order {
 	whole := min(rows, max(0, t.wholeRows-r))
 	return order{images, whole, rows - whole, t.wholeCols, t.tw - t.wholeCols}
 }
@@ -24,7 +24,7 @@ func (t tiling) order(images, r, rows int) order {
 type run struct{ at, y, x, tiles, rows, side int }
 
 // runs returns the wide and the narrow tiles of image k's tile row i.
-func (t tiling) runs(o order, k, i int) [2]run {
+func (t *tiling) runs(o order, k, i int) [2]run {
 	rows, place := t.side, k*o.whole+i
 	wide, narrow := o.images*o.lower*o.wide, o.images*(o.lower+o.whole)*o.wide // where the whole rows begin
 	if i >= o.whole {
@@ -39,7 +39,7 @@ func (t tiling) runs(o order, k, i int) [2]run {
 }
 
 // having returns the range of tiles that have a position: those of fewer rows or columns lack the last but one.
-func (t tiling) having(o order, position int) (lo, hi int) {
+func (t *tiling) having(o order, position int) (lo, hi int) {
 	lower, corner := o.images*o.lower*o.wide, o.images*o.lower*o.narrow
 	hi = o.images * (o.lower + o.whole) * (o.wide + o.narrow)
 	if position%(t.side+2) == t.side {
@@ -53,10 +53,10 @@ func (t tiling) having(o order, position int) (lo, hi int) {
 }
 
 // rowAt is the row of the image that tile row r begins at.
-func (t tiling) rowAt(r int) int { return t.side*r - max(0, r-t.wholeRows) }
+func (t *tiling) rowAt(r int) int { return t.side*r - max(0, r-t.wholeRows) }
 
 // width is the number of columns that the tiles reach over, which F(2×2, 3×3) rounds up.
-func (t tiling) width() int { return t.side*t.tw - (t.tw - t.wholeCols) }
+func (t *tiling) width() int { return t.side*t.tw - (t.tw - t.wholeCols) }
 
 // tileBlocks is a worker's memory for one block of tiles after another.
 type tileBlocks struct {
@@ -68,7 +68,7 @@ type tileBlocks struct {
 }
 
 // block returns memory for blocks of images and the given number of tile rows.
-func (t tiling) block(images, rows int, mem *par.Scratch) tileBlocks {
+func (t *tiling) block(images, rows int, mem *par.Scratch) tileBlocks {
 	tiles := rows * t.tw * images
 	b := tileBlocks{row: (t.width() + 2) * t.cin, vPos: posStride(tiles, t.vTile), mPos: posStride(tiles, t.mTile)}
 	b.image = mem.Floats((t.side*rows + 2) * b.row)
@@ -78,7 +78,7 @@ func (t tiling) block(images, rows int, mem *par.Scratch) tileBlocks {
 
 // convBlock is block for a convolution, where a position of V is read for the same position of M alone. Each of M takes
 // the place of the position of V before it, which is in the cache, and no longer needed.
-func (t tiling) convBlock(images, rows int, mem *par.Scratch) tileBlocks {
+func (t *tiling) convBlock(images, rows int, mem *par.Scratch) tileBlocks {
 	if t.phased != whole {
 		return t.block(images, rows, mem)
 	}

@@ -19,12 +19,13 @@ import (
 // nothing transformed by one worker is read by another, which cores that share no cache pay for dearly.
 func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
 	n, h, w, cin := s.dims()
-	f.tiling(n, h, w, cin, dy.Shape[3]).addWeightGrad(dw, s, dy, sums, also)
+	t := f.tiling(n, h, w, cin, dy.Shape[3])
+	t.addWeightGrad(dw, s, dy, sums, also)
 }
 
 // addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
-func (t tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
-	g := tiledGrads.take(tiledGrad{tiling: t, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
+func (t *tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
+	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
 	defer tiledGrads.give(g)
 	if dw.Empty() {
 		if sums != nil {
@@ -114,7 +115,7 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 }
 
 // sumStride is the distance of positions in a transformed weight gradient, for the reason of kernelStride.
-func (t tiling) sumStride() int { return t.cin*t.cout + cacheLine }
+func (t *tiling) sumStride() int { return t.cin*t.cout + cacheLine }
 
 // gradChunk is the weight gradient of one chunk of images, n0…n1.
 type gradChunk struct {
@@ -202,7 +203,7 @@ func (c *gradChunk) done(phase int, sum []float32) {
 
 // gradGroup is the number of images that transformedChunk takes together, of which a chunk is a multiple: so many that
 // their tiles make a product worth reading and writing the sums for, and not so many that they leave the cache.
-func (t tiling) gradGroup() int {
+func (t *tiling) gradGroup() int {
 	group := 1
 	for 2*group*t.th*t.tw <= 2*tileBlock && group < GradChunk {
 		group *= 2
@@ -211,7 +212,7 @@ func (t tiling) gradGroup() int {
 }
 
 // gradProduct adds Vᵀ·D of a block at one position to sum, or writes it there if fresh.
-func (t tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, soon *simd.Ahead) {
+func (t *tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, soon *simd.Ahead) {
 	lo, hi := t.having(b.order, pos)
 	g := simd.Gemm{
 		M: t.cin, N: t.cout, K: hi - lo,

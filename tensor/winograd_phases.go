@@ -29,7 +29,7 @@ func (p phased) count() int {
 }
 
 // strides returns the distances of a phase's pixels and of its rows in the result.
-func (t tiling) strides() (pix, row int) {
+func (t *tiling) strides() (pix, row int) {
 	if t.phased == resultPhases {
 		return 2 * t.cout, 4 * t.w * t.cout
 	}
@@ -37,7 +37,7 @@ func (t tiling) strides() (pix, row int) {
 }
 
 // phaseAt is where a phase of the result begins.
-func (t tiling) phaseAt(phase int) int {
+func (t *tiling) phaseAt(phase int) int {
 	if t.phased == resultPhases {
 		return (phase/2*2*t.w + phase%2) * t.cout
 	}
@@ -46,7 +46,7 @@ func (t tiling) phaseAt(phase int) int {
 
 // vanishes reports whether the transformed kernel of a phase is zero at a position. Kernels of an input gradient are
 // turned round.
-func (t tiling) vanishes(phase, position int) bool {
+func (t *tiling) vanishes(phase, position int) bool {
 	if t.phased == whole {
 		return false
 	}
@@ -59,7 +59,7 @@ func (t tiling) vanishes(phase, position int) bool {
 }
 
 // adds reports whether a phase of the input is not the first that has something to add to M at a position.
-func (t tiling) adds(phase, position int) bool {
+func (t *tiling) adds(phase, position int) bool {
 	for earlier := range phase {
 		if t.phased == inputPhases && !t.vanishes(earlier, position) {
 			return true
@@ -69,7 +69,7 @@ func (t tiling) adds(phase, position int) bool {
 }
 
 // clearProduct makes columns c0…c1 of tiles lo…hi of M zero at a position.
-func (t tiling) clearProduct(b *tileBlocks, position, lo, hi, c0, c1 int) {
+func (t *tiling) clearProduct(b *tileBlocks, position, lo, hi, c0, c1 int) {
 	for tile := lo; tile < hi; tile++ {
 		clear(b.m[position*b.mPos+tile*t.mTile:][c0:c1])
 	}
@@ -78,7 +78,7 @@ func (t tiling) clearProduct(b *tileBlocks, position, lo, hi, c0, c1 int) {
 // phaseTaps adds up a chunk's weight gradient of an UpConv, for some of the input channels, from its phases.
 type phaseTaps struct{ sum, kernel []float32 } // [3 3 Cin Cout] each: of w, and of one phase's kernel
 
-func (t tiling) phaseTaps(mem *par.Scratch) phaseTaps {
+func (t *tiling) phaseTaps(mem *par.Scratch) phaseTaps {
 	size := 9 * t.cin * t.cout
 	taps := phaseTaps{mem.Floats(size), mem.Floats(size)}
 	clear(taps.sum)
@@ -87,7 +87,7 @@ func (t tiling) phaseTaps(mem *par.Scratch) phaseTaps {
 
 // addPhase adds the share of a phase, transformed in sum. Where the phase's kernel vanishes that is undefined, and part
 // of the absent taps alone.
-func (t tiling) addPhase(taps phaseTaps, phase int, sum []float32) {
+func (t *tiling) addPhase(taps phaseTaps, phase int, sum []float32) {
 	size := t.cin * t.cout
 	t.gradWeight(taps.kernel, size, t.cout, sum, t.sumStride(), t.cout, t.cin, t.cout, false)
 	eachPhaseTap(phase, func(at, k int) { simd.Axpy(taps.sum[k*size:][:size], 1, taps.kernel[at*size:][:size]) })

@@ -62,7 +62,8 @@ type Gemm struct {
 type Ahead struct {
 	parts [4][]float32
 	n     int
-	work  int // multiply-adds left to fetch it in; 0 if unknown
+	left  int // elements to be fetched
+	work  int // multiply-adds left to fetch them in; 0 if unknown
 }
 
 // Add appends x to what will be fetched, if there is room left for one more.
@@ -70,6 +71,7 @@ func (a *Ahead) Add(x []float32) {
 	if len(x) > 0 && a.n < len(a.parts) {
 		a.parts[a.n] = x
 		a.n++
+		a.left += len(x)
 	}
 }
 
@@ -87,20 +89,17 @@ func (a *Ahead) take(ks, work int) (next *float32, step int) {
 	}
 	step = lineFloats
 	if a.work > 0 {
-		left := 0
-		for _, x := range a.parts[:a.n] {
-			left += len(x)
-		}
-		share := float64(left) * float64(work) / float64(a.work)
-		step = min(lineFloats, int(share)/ks+1)
+		step = min(lineFloats, int(float64(a.left)*float64(work)/float64(a.work*ks))+1)
 		a.work = max(0, a.work-work)
 	}
 	x := a.parts[0]
-	if ks*step < len(x) {
-		a.parts[0] = x[ks*step:]
+	if n := ks * step; n < len(x) {
+		a.parts[0] = x[n:]
+		a.left -= n
 	} else {
 		a.n--
 		copy(a.parts[:], a.parts[1:])
+		a.left -= len(x)
 	}
 	return &x[0], step
 }
