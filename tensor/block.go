@@ -159,10 +159,6 @@ type blockGrad struct {
 	joined  [2]blockInput // see inputs
 	sums    []float32     // [2 N C], see channelSumsOf
 	dyBySum []float32     // [N Cout] sums over pixels of dy
-
-	// Of the input gradient in Winograd's form, a convolution of dy:
-	t tiling
-	u packed // the transformed kernels
 }
 
 var blockGrads frames[blockGrad]
@@ -180,20 +176,10 @@ func (g *blockGrad) channelGrads() {
 // winograd adds the weight gradients, and carries dy back through convolution, activation and norm, a group of images
 // at a time.
 func (g *blockGrad) winograd(f *winograd, packs *Packs) {
-	g.t = f.tiling(g.d.n, g.d.h, g.d.w, g.d.cout, g.d.cin)
-	g.u = f.packedGrad(g.W, packs)
+	u := f.packedGrad(g.W, packs)
 	g.shortcut(packs)
-	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.dyBySum, g.back)
-	g.u.done()
-}
-
-// back carries dy of images n0…n1 back to the block's input.
-func (g *blockGrad) back(n0, n1 int, mem *par.Scratch) {
-	size := g.d.h * g.d.w * g.d.cin
-	da := mem.Floats((n1 - n0) * size)
-	to := &target{y: da, passedOn: true, first: n0, then: [2]Tensor{g.dst.X, g.dst.Join}}
-	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &source{x: g.dy}, g.u.data, mem, to)
-	g.images(da, n0, n1, mem)
+	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.dyBySum, back{u.data, [2]Tensor{g.dst.X, g.dst.Join}, g.images})
+	u.done()
 }
 
 // direct is winograd for the direct form: the gradient of the activation goes through memory.
@@ -207,14 +193,14 @@ func (g *blockGrad) direct(packs *Packs) {
 	da := Tensor{Data: takeWork(g.d.n * size), Shape: []int{g.d.n, g.d.h, g.d.w, g.d.cin}}
 	g.d.directInputGrad(da, false, g.W, g.dy, packs)
 	par.For(g.d.n, func(i int, mem *par.Scratch) {
-		g.images(da.Data[i*size:][:size], i, i+1, mem)
+		g.images(i, i+1, da.Data[i*size:][:size], mem)
 	})
 	giveWork(da.Data)
 }
 
 // images carries da, the gradient of the activation of images n0…n1, back through SiLU and norm to the block's inputs,
 // with the shortcut's share. It overwrites da.
-func (g *blockGrad) images(da []float32, n0, n1 int, mem *par.Scratch) {
+func (g *blockGrad) images(n0, n1 int, da []float32, mem *par.Scratch) {
 	size := g.d.h * g.d.w * g.d.cin
 	for k := n0; k < n1; k++ {
 		mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })

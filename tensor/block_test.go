@@ -58,6 +58,7 @@ func TestNormSiLUConvIsItsParts(t *testing.T) {
 	for _, s := range []blockSize{
 		{2, 5, 3, 6, 5, 3}, {1, 2, 3, 33, 1, 11}, {17, 3, 2, 5, 33, 1}, {33, 2, 2, 32, 32, 8}, {3, 7, 7, 64, 64, 8},
 		{1, 8, 8, 96, 64, 32}, {2, 17, 19, 32, 3, 4}, {34, 4, 5, 3, 6, 3}, {9, 3, 4, 192, 100, 8},
+		{3, 17, 19, 5, 32, 5}, {18, 4, 4, 30, 3, 5}, // the input gradient in several blocks of tiles, and larger than their V
 	} {
 		full, x, dy := s.random()
 		for options := range 8 {

@@ -116,17 +116,16 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 		g.t.phased = inputPhases
 	} else {
 		t = f.tiling(d.n, 2*d.h, 2*d.w, d.cin, d.cout)
-		g.t = f.tiling(d.n, 2*d.h, 2*d.w, d.cout, d.cin)
 	}
-	var back func(n0, n1 int, mem *par.Scratch)
+	var back back
 	switch {
 	case dx.Empty():
 	case phases:
 		g.u = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
-		back = g.backPhases
+		back.do = g.backPhases
 	default:
 		g.u = f.packedGrad(w, packs)
-		back = g.back
+		back.u, back.then[0], back.do = g.u.data, dx, g.fold
 	}
 	sums := takeWork(d.n * d.cout)
 	t.addWeightGrad(dw, &s, dy, sums, back)
@@ -140,7 +139,7 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 
 // upGrad is the input gradient of UpConv in Winograd's form.
 type upGrad struct {
-	t   tiling // of the convolution of dy
+	t   tiling // of the convolution of dy, with phases
 	u   packed // the transformed kernels
 	dx  Tensor
 	add bool
@@ -150,7 +149,7 @@ type upGrad struct {
 var upGrads frames[upGrad]
 
 // backPhases computes dx of images n0…n1 from the phases of dy.
-func (g *upGrad) backPhases(n0, n1 int, mem *par.Scratch) {
+func (g *upGrad) backPhases(n0, n1 int, _ []float32, mem *par.Scratch) {
 	to := &target{y: g.dx.Data}
 	if g.add {
 		to.residual = g.dx
@@ -158,11 +157,9 @@ func (g *upGrad) backPhases(n0, n1 int, mem *par.Scratch) {
 	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, to)
 }
 
-// back computes dx of images n0…n1 from the gradient of the enlarged images.
-func (g *upGrad) back(n0, n1 int, mem *par.Scratch) {
+// fold computes dx of images n0…n1 from the gradient of the enlarged images.
+func (g *upGrad) fold(n0, n1 int, large []float32, _ *par.Scratch) {
 	_, h, w, c := g.dx.Dims4()
-	large := mem.Floats((n1 - n0) * 4 * h * w * c)
-	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, &target{y: large, passedOn: true, first: n0, then: [2]Tensor{g.dx}})
 	for r := range (n1 - n0) * h {
 		foldRows(g.dx.Data[(n0*h+r)*w*c:][:w*c], g.add, large[r*4*w*c:], c)
 	}

@@ -30,7 +30,7 @@ type winograd struct {
 	input      func(v []float32, vPos, vTile int, x []float32, xRow, xPix, rows, side, tiles, c int)
 	output     func(y []float32, yRow, yPix int, m []float32, mPos, mTile int, residual, start []float32, rows, side, cols, c int)
 	gradOutput func(d []float32, dPos, dTile int, dy []float32, dyRow, dyPix, rows, side, cols, c int)
-	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
+	gradWeight func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add, turned bool)
 	weight     func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int)
 	weightGrad func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int) // for the input gradient
 }
@@ -307,24 +307,29 @@ func (t *tiling) transformInput(b *tileBlocks, k int) {
 
 // multiply computes M_i = V_i·U_i for each position i and the panels of p, or adds that of a later phase of the input.
 func (t *tiling) multiply(b *tileBlocks, u []float32, p tiledPiece, phase int, soon *simd.Ahead) {
-	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
 	for i := range t.positions {
-		lo, hi := t.having(b.order, i)
-		if t.vanishes(phase, i) {
-			if t.phased == resultPhases {
-				t.clearProduct(b, i, lo, hi, c0, c1)
-			}
-			continue
-		}
-		g := simd.Gemm{
-			M: hi - lo, N: c1 - c0, K: t.cin,
-			A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
-			B: u[i*kernelStride(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
-			C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile, Add: t.adds(phase, i),
-			Ahead: soon,
-		}
-		g.Run()
+		t.multiplyAt(b, u, p, phase, i, soon)
 	}
+}
+
+// multiplyAt is multiply for position i.
+func (t *tiling) multiplyAt(b *tileBlocks, u []float32, p tiledPiece, phase, i int, soon *simd.Ahead) {
+	c0, c1 := p.p0*panelWidth, min(p.p1*panelWidth, t.cout)
+	lo, hi := t.having(b.order, i)
+	if t.vanishes(phase, i) {
+		if t.phased == resultPhases {
+			t.clearProduct(b, i, lo, hi, c0, c1)
+		}
+		return
+	}
+	g := simd.Gemm{
+		M: hi - lo, N: c1 - c0, K: t.cin,
+		A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
+		B: u[i*kernelStride(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
+		C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile, Add: t.adds(phase, i),
+		Ahead: soon,
+	}
+	g.Run()
 }
 
 // transformOutput transforms the tiles of image n, image k of the block, back, from tile row r on.

@@ -8,24 +8,35 @@ import (
 )
 
 // The weight gradient in Winograd's form, F(3×3, m×m): for each position the product over tiles [Cin tiles]·[tiles
-// Cout] of the transformed input and the transformed output gradient, summed over the images of a chunk before it is
-// transformed back.
+// Cout], summed over the images of a chunk before it is transformed back. Of x and dy, one is cut in tiles of m×m (D, by
+// simd's GradOutput) and the other in those two larger (V, by Input), and which is which is free but for the order of
+// the taps: Σ x[p]·dy[p−k] over p is a correlation of either with the other. Here x is cut, for V of dy is what the
+// input gradient, a convolution of dy, is made of as well. With UpConv's phases it is dy that is cut, for their V of x is
+// one for all.
 
-// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes what else has to
-// be done for every image while it is in the cache: sums [N Cout], which may be nil, is set to the sums of dy over
-// pixels, and also, which may be nil, is called once for each group of images.
+// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes back, and sums [N
+// Cout], which may be nil, is set to the sums of dy over pixels.
 //
 // A worker sums chunks of images, and with fewer chunks than workers each is cut in blocks of input channels. So
 // nothing transformed by one worker is read by another, which cores that share no cache pay for dearly.
-func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
+func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, back back) {
 	n, h, w, cin := s.dims()
 	t := f.tiling(n, h, w, cin, dy.Shape[3])
-	t.addWeightGrad(dw, s, dy, sums, also)
+	t.addWeightGrad(dw, s, dy, sums, back)
+}
+
+// back is what is done with a weight gradient for each group of images, while they are in the cache.
+type back struct {
+	u    []float32 // the transformed kernels of the input gradient; nil for none
+	then [2]Tensor // where what is made of that goes, which is fetched in time; may be empty
+
+	// Called once for each group, with its input gradient if there are kernels; may be nil.
+	do func(n0, n1 int, dx []float32, mem *par.Scratch)
 }
 
 // addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
-func (t *tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, also func(n0, n1 int, mem *par.Scratch)) {
-	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, s: *s, dy: dy, sums: sums, also: also})
+func (t *tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, back back) {
+	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, s: *s, dy: source{x: dy}, sums: sums, back: back})
 	defer tiledGrads.give(g)
 	if dw.Empty() {
 		if sums != nil {
@@ -61,9 +72,9 @@ type tiledGrad struct {
 	tiling
 	dw   []float32
 	s    source
-	dy   Tensor
+	dy   source
 	sums []float32
-	also func(n0, n1 int, mem *par.Scratch)
+	back
 
 	blocks int       // of input channels
 	first  int       // of the chunks being summed
@@ -72,16 +83,30 @@ type tiledGrad struct {
 
 var tiledGrads frames[tiledGrad]
 
-// others does what else has to be done, where that is not part of the pieces.
+// others does what goes with the gradient, where that is not part of the pieces.
 func (t *tiledGrad) others() {
-	if t.also != nil {
+	if t.do != nil {
 		par.For((t.n+t.group()-1)/t.group(), t.other)
 	}
 }
 
 func (t *tiledGrad) other(i int, mem *par.Scratch) {
-	group := t.group()
-	t.also(i*group, min((i+1)*group, t.n), mem)
+	n0, n1 := i*t.group(), min((i+1)*t.group(), t.n)
+	if t.u == nil {
+		t.do(n0, n1, nil, mem)
+		return
+	}
+	c, to := t.turned(), t.passOn(mem.Floats((n1-n0)*t.h*t.w*t.cin), n0)
+	c.run(tiledPiece{n0, n1, 0, c.th, 0, c.panels()}, &t.dy, t.u, mem, &to)
+	t.do(n0, n1, to.y, mem)
+}
+
+// turned is the tiling of the input gradient, a convolution of dy by the turned kernels.
+func (t *tiledGrad) turned() tiling { return t.winograd.tiling(t.n, t.h, t.w, t.cout, t.cin) }
+
+// passOn is the target dx of an input gradient, from image first on.
+func (t *tiledGrad) passOn(dx []float32, first int) target {
+	return target{y: dx, passedOn: true, first: first, then: t.then}
 }
 
 // piece computes the weight gradient of a block of input channels for one of the chunks being summed.
@@ -97,7 +122,7 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 		}
 		c.tiling = t.winograd.tiling(t.n, t.h, t.w, s.to-s.from, t.cout)
 		c.phased = t.phased
-		c.also = nil
+		c.back = back{}
 		if b > 0 {
 			c.sums = nil
 		}
@@ -136,32 +161,93 @@ type gradChunk struct {
 
 var gradChunks frames[gradChunk]
 
-// run computes the gradient. What else has to be done for a group of images takes the memory of their tiles, which is in
-// the cache.
+// run computes the gradient.
 func (c *gradChunk) run(mem *par.Scratch) {
 	c.group, c.block, c.size = c.gradGroup(), c.blockRows(), c.positions*c.sumStride()
 	if c.group < c.n1-c.n0 || c.block < c.th {
 		c.next = c.size
 	}
-	if c.phased == resultPhases {
+	phases := c.phased == resultPhases
+	if phases {
 		c.taps = c.phaseTaps(mem)
 	}
 	c.sums = mem.Floats(c.size + (c.phased.count()-1)*c.next)
 	for n := c.n0; n < c.n1; n += c.group {
-		images := min(c.group, c.n1-n)
-		mem.Within(func() { c.addGroup(n, images, mem) })
-		if c.also != nil {
-			mem.Within(func() { c.also(n, n+images, mem) })
-		}
+		mem.Within(func() {
+			if images := min(c.group, c.n1-n); phases {
+				c.addPhases(n, images, mem)
+			} else {
+				c.addGroup(n, images, mem)
+			}
+		})
 	}
-	if c.phased == resultPhases {
+	if phases {
 		c.taps.store(c.to, c.tap, c.add)
 	}
 }
 
-// addGroup adds the shares of so many images, from n on.
+// addGroup adds the shares of so many images, from n on. At each position V and D are read for the weight gradient, and
+// V again for the input gradient, whose M takes the place of D.
 func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
+	t, all := c.turned(), tiledPiece{n, n + images, 0, c.th, 0, (c.cin + panelWidth - 1) / panelWidth}
+	b := t.block(c.group, c.block, mem)
+	rows := mem.Floats(c.s.copied(c.side * c.block * c.w * c.cin))
+	var to target
+	if c.u != nil {
+		dx := b.v // which is spent by then, and in the cache
+		if size := images * c.h * c.w * c.cin; c.block < c.th || size > len(dx) {
+			dx = mem.Floats(size)
+		}
+		to = c.passOn(dx, n)
+	}
+	for r := 0; r < c.th; r += c.block {
+		count := min(c.block, c.th-r)
+		b.order = t.order(images, r, count)
+		for i := range images {
+			c.sumRows(n+i, r, r+count)
+			c.dy.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
+			t.transformInput(&b, i)
+			t.transformTiles(&b, i, r, c.s.lines(rows, n+i, c.rowAt(r), min(c.rowAt(r+count), c.h)), c.w*c.cin, c.cin)
+		}
+		var soon simd.Ahead
+		c.ahead(&soon, n, images, r, count)
+		for pos := range c.positions {
+			lo, hi := t.having(b.order, pos)
+			x, dy := b.m[pos*b.mPos+lo*t.mTile:], b.v[pos*b.vPos+lo*t.vTile:]
+			c.product(pos, 0, x, t.mTile, dy, t.vTile, hi-lo, n == c.n0 && r == 0, &soon)
+			if c.u != nil {
+				t.multiplyAt(&b, c.u, all, 0, pos, &soon)
+			}
+		}
+		for i := 0; i < images && c.u != nil; i++ {
+			t.transformOutput(&to, &b, n+i, i, r, all, 0, mem)
+		}
+	}
+	if n+images == c.n1 {
+		c.gradWeight(c.to, c.tap, c.cout, c.sums, c.sumStride(), c.cout, c.cin, c.cout, c.add, true)
+	}
+	if c.do != nil {
+		c.do(n, n+images, to.y, mem)
+	}
+}
+
+// ahead lists what will be needed after the products of count tile rows of so many images, from row r and image n on.
+func (c *gradChunk) ahead(soon *simd.Ahead, n, images, r, count int) {
+	work := c.positions * c.phased.count() * images * count * c.tw * c.cin * c.cout
+	if r+count == c.th {
+		fetchImages(soon, n+images, n+2*images, c.s.x, c.s.join, c.dy.x)
+	}
+	if r == 0 && c.u != nil {
+		fetchImages(soon, n, n+images, c.then[:]...)
+		work *= 2
+	}
+	soon.During(work)
+}
+
+// addPhases is addGroup for phases of dy.
+func (c *gradChunk) addPhases(n, images int, mem *par.Scratch) {
 	b := c.tiling.block(c.group, c.block, mem)
+	pix, row := c.strides()
 	for r := 0; r < c.th; r += c.block {
 		count := min(c.block, c.th-r)
 		b.order = c.order(images, r, count)
@@ -171,33 +257,25 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 			c.sumRows(n+i, r, r+count)
 		}
 		var soon simd.Ahead
-		if r+count == c.th {
-			fetchImages(&soon, n+images, n+2*images, c.s.x, c.s.join, c.dy)
-			soon.During(c.positions * c.phased.count() * images * count * c.tw * c.cin * c.cout)
-		}
+		c.ahead(&soon, n, images, r, count)
 		for phase := range c.phased.count() {
 			for i := range images {
-				c.transformGradOutput(&b, n+i, i, r, phase)
+				c.transformTiles(&b, i, r, imageOf(c.dy.x, n+i)[c.phaseAt(phase)+c.rowAt(r)*row:], row, pix)
 			}
-			sum := c.sums[phase*c.next:][:c.size]
 			for pos := range c.positions {
 				if !c.vanishes(phase, pos) {
-					c.gradProduct(sum[pos*c.sumStride():], &b, pos, n == c.n0 && r == 0, &soon)
+					lo, hi := c.having(b.order, pos)
+					x, dy := b.v[pos*b.vPos+lo*c.vTile:], b.m[pos*b.mPos+lo*c.mTile:]
+					c.product(pos, phase, x, c.vTile, dy, c.mTile, hi-lo, n == c.n0 && r == 0, &soon)
 				}
 			}
 			if n+images == c.n1 && r+count == c.th {
-				c.done(phase, sum)
+				c.addPhase(c.taps, phase, c.sums[phase*c.next:])
 			}
 		}
 	}
-}
-
-// done transforms the sum of a phase back.
-func (c *gradChunk) done(phase int, sum []float32) {
-	if c.phased == whole {
-		c.gradWeight(c.to, c.tap, c.cout, sum, c.sumStride(), c.cout, c.cin, c.cout, c.add)
-	} else {
-		c.addPhase(c.taps, phase, sum)
+	if c.do != nil {
+		c.do(n, n+images, nil, mem)
 	}
 }
 
@@ -211,28 +289,26 @@ func (t *tiling) gradGroup() int {
 	return group
 }
 
-// gradProduct adds Vᵀ·D of a block at one position to sum, or writes it there if fresh.
-func (t *tiling) gradProduct(sum []float32, b *tileBlocks, pos int, fresh bool, soon *simd.Ahead) {
-	lo, hi := t.having(b.order, pos)
+// product adds xᵀ·dy, of a block's tiles at one position, to the sum of that position and phase, or with fresh writes it
+// there. The tiles of x lie xTile apart, those of dy dyTile.
+func (c *gradChunk) product(pos, phase int, x []float32, xTile int, dy []float32, dyTile, tiles int, fresh bool, soon *simd.Ahead) {
 	g := simd.Gemm{
-		M: t.cin, N: t.cout, K: hi - lo,
-		A: b.v[pos*b.vPos+lo*t.vTile:], ARow: 1, AK: t.vTile, AOff: zeroOffset,
-		B: b.m[pos*b.mPos+lo*t.mTile:], BRow: t.mTile, BPanel: panelWidth, BOff: zeroOffset,
-		C: sum, CRow: t.cout, Add: !fresh,
+		M: c.cin, N: c.cout, K: tiles,
+		A: x, ARow: 1, AK: xTile, AOff: zeroOffset,
+		B: dy, BRow: dyTile, BPanel: panelWidth, BOff: zeroOffset,
+		C: c.sums[phase*c.next+pos*c.sumStride():], CRow: c.cout, Add: !fresh,
 		Ahead: soon,
 	}
 	g.Run()
 }
 
-// transformGradOutput transforms the tile rows of image n of dy, image k of the block, into D, from tile row r on.
-func (t *tiledGrad) transformGradOutput(b *tileBlocks, n, k, r, phase int) {
-	pix, row := t.strides()
-	image := imageOf(t.dy, n)[t.phaseAt(phase):]
+// transformTiles transforms the tiles of image k of the block, which begins at tile row r, into D. image starts with the
+// block's first row; its rows lie row floats apart, its pixels pix.
+func (t *tiling) transformTiles(b *tileBlocks, k, r int, image []float32, row, pix int) {
 	for i := range b.whole + b.lower {
 		for _, u := range t.runs(b.order, k, i) {
 			if u.tiles > 0 {
-				top := t.rowAt(r) + u.y
-				t.gradOutput(b.m[u.at*t.mTile:], b.mPos, t.mTile, image[top*row+u.x*pix:], row, pix, min(u.rows, t.h-top), u.side, min(u.tiles*u.side, t.w-u.x), t.cout)
+				t.gradOutput(b.m[u.at*t.mTile:], b.mPos, t.mTile, image[u.y*row+u.x*pix:], row, pix, min(u.rows, t.h-t.rowAt(r)-u.y), u.side, min(u.tiles*u.side, t.w-u.x), t.cout)
 			}
 		}
 	}
@@ -246,7 +322,7 @@ func (t *tiledGrad) sumRows(n, r0, r1 int) {
 		return
 	}
 	_, row := t.strides()
-	sum, image := t.sums[n*t.cout:][:t.cout], imageOf(t.dy, n)
+	sum, image := t.sums[n*t.cout:][:t.cout], imageOf(t.dy.x, n)
 	if r0 == 0 {
 		clear(sum)
 	}

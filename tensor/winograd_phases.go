@@ -89,7 +89,7 @@ func (t *tiling) phaseTaps(mem *par.Scratch) phaseTaps {
 // of the absent taps alone.
 func (t *tiling) addPhase(taps phaseTaps, phase int, sum []float32) {
 	size := t.cin * t.cout
-	t.gradWeight(taps.kernel, size, t.cout, sum, t.sumStride(), t.cout, t.cin, t.cout, false)
+	t.gradWeight(taps.kernel, size, t.cout, sum, t.sumStride(), t.cout, t.cin, t.cout, false, false)
 	eachPhaseTap(phase, func(at, k int) { simd.Axpy(taps.sum[k*size:][:size], 1, taps.kernel[at*size:][:size]) })
 }
 

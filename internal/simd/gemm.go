@@ -60,7 +60,7 @@ type Gemm struct {
 // brings up to a line of this to the L2 cache for every k of every tile. Results
 // do not depend on it.
 type Ahead struct {
-	parts [4][]float32
+	parts [6][]float32
 	n     int
 	left  int // elements to be fetched
 	work  int // multiply-adds left to fetch them in; 0 if unknown

@@ -81,6 +81,15 @@ func checkWinogradGradWeight(op string, m int, dw []float32, dwTap, dwRow int, s
 	return false
 }
 
+// tapOrder returns where tap 0 of a kernel lies and how far it is from one to the next, for the lowest at 0 and tap apart.
+// Turned by half a turn, they go down.
+func tapOrder(tap int, turned bool) (first, step int) {
+	if turned {
+		return 8 * tap, -tap
+	}
+	return 0, tap
+}
+
 func checkWinogradWeight(op string, m int, u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout, deep, wide int) (none bool) {
 	if checkCounts(op, cin, cout) {
 		return true

@@ -143,43 +143,42 @@ func wino2GradA(y0, y1 float32) (d0, d1, d2, d3 float32) { return y0, y0 + y1, y
 
 // Winograd2GradWeight sets dw to the transformed-back weight gradient, Gᵀ M G, or adds that to it: position i of M is the matrix
 // m[i*mPos + row*mRow + col], and tap k = 3·row + column of the gradient dw[k*dwTap + row*dwRow + col], for rows
-// (input channels) × cols (output channels).
-func Winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+// (input channels) × cols (output channels). With turned the taps are turned by half a turn: that is tap 8−k.
+func Winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add, turned bool) {
 	if checkWinogradGradWeight("Winograd2GradWeight", 2, dw, dwTap, dwRow, m, mPos, mRow, rows, cols) {
 		return
 	}
-	winograd2GradWeight(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+	first, step := tapOrder(dwTap, turned)
+	winograd2GradWeight(dw, first, step, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
-func winograd2GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+func winograd2GradWeightGo(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	for row := range rows {
-		m0, w0 := m[row*mRow:], dw[row*dwRow:]
+		m0 := m[row*mRow:]
 		m1, m2, m3 := m0[4*mPos:], m0[8*mPos:], m0[12*mPos:]
-		w1, w2 := w0[3*dwTap:], w0[6*dwTap:]
 		for col := range cols {
-			a00, a10, a20 := wino2GradG(m0[col], m1[col], m2[col], m3[col])
-			a01, a11, a21 := wino2GradG(m0[col+mPos], m1[col+mPos], m2[col+mPos], m3[col+mPos])
-			a02, a12, a22 := wino2GradG(m0[col+2*mPos], m1[col+2*mPos], m2[col+2*mPos], m3[col+2*mPos])
-			a03, a13, a23 := wino2GradG(m0[col+3*mPos], m1[col+3*mPos], m2[col+3*mPos], m3[col+3*mPos])
-			g00, g01, g02 := wino2GradG(a00, a01, a02, a03)
-			g10, g11, g12 := wino2GradG(a10, a11, a12, a13)
-			g20, g21, g22 := wino2GradG(a20, a21, a22, a23)
-			if add {
-				g00, g01, g02 = w0[col]+g00, w0[col+dwTap]+g01, w0[col+2*dwTap]+g02
-				g10, g11, g12 = w1[col]+g10, w1[col+dwTap]+g11, w1[col+2*dwTap]+g12
-				g20, g21, g22 = w2[col]+g20, w2[col+dwTap]+g21, w2[col+2*dwTap]+g22
+			var a [4][3]float32 // a[s] is column s of Gᵀ M
+			for s := range 4 {
+				i := col + s*mPos
+				a[s] = wino2GradG(m0[i], m1[i], m2[i], m3[i])
 			}
-			w0[col], w0[col+dwTap], w0[col+2*dwTap] = g00, g01, g02
-			w1[col], w1[col+dwTap], w1[col+2*dwTap] = g10, g11, g12
-			w2[col], w2[col+dwTap], w2[col+2*dwTap] = g20, g21, g22
+			for r := range 3 {
+				for s, e := range wino2GradG(a[0][r], a[1][r], a[2][r], a[3][r]) {
+					w := &dw[first+(3*r+s)*dwTap+row*dwRow+col]
+					if add {
+						e += *w
+					}
+					*w = e
+				}
+			}
 		}
 	}
 }
 
 // wino2GradG returns Gᵀm, with the sign of the last column of Gᵀ turned.
-func wino2GradG(m0, m1, m2, m3 float32) (g0, g1, g2 float32) {
+func wino2GradG(m0, m1, m2, m3 float32) [3]float32 {
 	s := 0.5 * (m1 + m2)
-	return m0 + s, 0.5 * (m1 - m2), s - m3
+	return [3]float32{m0 + s, 0.5 * (m1 - m2), s - m3}
 }
 
 // winograd2KernelsGo transforms rows×cols kernels whose tap k is the matrix w[first + k*wTap + row*wRow + col] into

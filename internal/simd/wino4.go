@@ -231,15 +231,16 @@ func wino4GradA(n int, y []float32, step int) [6]float32 {
 	}
 }
 
-// Winograd4GradWeight is Winograd2GradWeight for 36 positions: dw = Gᵀ M G, or dw += that.
-func Winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+// Winograd4GradWeight is Winograd2GradWeight for 36 positions: dw = Gᵀ M G, or dw += that, turned or not.
+func Winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add, turned bool) {
 	if checkWinogradGradWeight("Winograd4GradWeight", 4, dw, dwTap, dwRow, m, mPos, mRow, rows, cols) {
 		return
 	}
-	winograd4GradWeight(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+	first, step := tapOrder(dwTap, turned)
+	winograd4GradWeight(dw, first, step, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
-func winograd4GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+func winograd4GradWeightGo(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	for row := range rows {
 		for col := range cols {
 			var a [6][3]float32 // a[s] is column s of Gᵀ M
@@ -249,7 +250,7 @@ func winograd4GradWeightGo(dw []float32, dwTap, dwRow int, m []float32, mPos, mR
 			}
 			for r := range 3 {
 				for s, e := range wino4GradG(a[0][r], a[1][r], a[2][r], a[3][r], a[4][r], a[5][r]) {
-					w := &dw[(3*r+s)*dwTap+row*dwRow+col]
+					w := &dw[first+(3*r+s)*dwTap+row*dwRow+col]
 					if add {
 						e += *w
 					}

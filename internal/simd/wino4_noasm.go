@@ -14,8 +14,8 @@ func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	winograd4GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, side, cols, c)
 }
 
-func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
-	winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+func winograd4GradWeight(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+	winograd4GradWeightGo(dw, first, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
 func winograd4Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {

@@ -35,14 +35,14 @@ func winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	}
 }
 
-func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+func winograd2GradWeight(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	switch {
 	case useAVX512:
-		winograd2GradWeightAVX512(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add)
+		winograd2GradWeightAVX512(&dw[first], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add)
 	case useAVX2:
-		winograd2GradWeightAVX2(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add)
+		winograd2GradWeightAVX2(&dw[first], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add)
 	default:
-		winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+		winograd2GradWeightGo(dw, first, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 	}
 }
 
@@ -90,14 +90,14 @@ func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	}
 }
 
-func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+func winograd4GradWeight(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	switch {
 	case useAVX512:
-		winograd4GradWeightAVX512(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add, &wino4Coefficients)
+		winograd4GradWeightAVX512(&dw[first], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add, &wino4Coefficients)
 	case useAVX2:
-		winograd4GradWeightAVX2(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add, &wino4Coefficients)
+		winograd4GradWeightAVX2(&dw[first], dwTap, dwRow, &m[0], mPos, mRow, rows, cols, add, &wino4Coefficients)
 	default:
-		winograd4GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+		winograd4GradWeightGo(dw, first, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 	}
 }
 

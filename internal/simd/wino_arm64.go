@@ -60,14 +60,14 @@ func winograd4GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	}
 }
 
-func winograd4GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+func winograd4GradWeight(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
 	n := fours(cols)
 	if n > 0 {
 		var buf [144]float32
-		winograd4GradWeightNEON(&dw[0], dwTap, dwRow, &m[0], mPos, mRow, rows, n, &wino4Coefficients, &buf, add)
+		winograd4GradWeightNEON(&dw[first], dwTap, dwRow, &m[0], mPos, mRow, rows, n, &wino4Coefficients, &buf, add)
 	}
 	if n < cols {
-		winograd4GradWeightGo(dw[n:], dwTap, dwRow, m[n:], mPos, mRow, rows, cols-n, add)
+		winograd4GradWeightGo(dw[n:], first, dwTap, dwRow, m[n:], mPos, mRow, rows, cols-n, add)
 	}
 }
 

@@ -82,8 +82,8 @@ func BenchmarkWinogradWeights(b *testing.B) {
 		u4 := alloc.values(r, 36*pos)
 		benchmarkBytes(b, "Weight4/"+name, 45*c*c, func() { Winograd4Weight(u4, pos, 32*c, w, c*c, c, c, c) })
 		benchmarkBytes(b, "Weight4Transposed/"+name, 45*c*c, func() { Winograd4WeightTransposed(u4, pos, 32*c, w, c*c, c, c, c) })
-		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { Winograd2GradWeight(w, c*c, c, u, pos, c, c, c, true) })
-		benchmarkBytes(b, "GradWeight4/"+name, 54*c*c, func() { Winograd4GradWeight(w, c*c, c, u4, pos, c, c, c, true) })
+		benchmarkBytes(b, "GradWeight/"+name, 34*c*c, func() { Winograd2GradWeight(w, c*c, c, u, pos, c, c, c, true, false) })
+		benchmarkBytes(b, "GradWeight4/"+name, 54*c*c, func() { Winograd4GradWeight(w, c*c, c, u4, pos, c, c, c, true, false) })
 		benchmarkBytes(b, "PackPanels/"+name, 2*c*c, func() { PackPanels(u, 32*c, a, c, c, c) })
 		benchmarkBytes(b, "PackTransposed/"+name, 2*c*c, func() { PackTransposed(u, 32*c, a, c, c, c) })
 	}

@@ -105,7 +105,7 @@ func (f winogradForm) weightGradient(s winoShape, x, dy []float32) []float32 {
 		}
 	})
 	dw := make([]float32, 9*s.cin*s.cout)
-	f.gradWeight(dw, s.cin*s.cout, s.cout, m, s.cin*s.cout, s.cout, s.cin, s.cout, false)
+	f.gradWeight(dw, s.cin*s.cout, s.cout, m, s.cin*s.cout, s.cout, s.cin, s.cout, false, false)
 	return dw
 }
 

@@ -14,8 +14,8 @@ func winograd2GradOutput(d []float32, dPos, dTile int, dy []float32, dyRow, dyPi
 	winograd2GradOutputGo(d, dPos, dTile, dy, dyRow, dyPix, rows, cols, c)
 }
 
-func winograd2GradWeight(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
-	winograd2GradWeightGo(dw, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
+func winograd2GradWeight(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool) {
+	winograd2GradWeightGo(dw, first, dwTap, dwRow, m, mPos, mRow, rows, cols, add)
 }
 
 func winograd2Kernels(u []float32, uPos, uRow int, w []float32, first, wTap, wRow, rows, cols int) {

@@ -100,7 +100,8 @@ type winogradForm struct {
 	input, inputGo           inputTransform
 	output, outputGo         outputTransform
 	gradOutput, gradOutputGo gradOutputTransform
-	gradWeight, gradWeightGo func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
+	gradWeight               func(dw []float32, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add, turned bool)
+	gradWeightGo             func(dw []float32, first, dwTap, dwRow int, m []float32, mPos, mRow, rows, cols int, add bool)
 	weight, weightTransposed func(u []float32, uPos, uPanel int, w []float32, wTap, wRow, cin, cout int)
 	g                        [][3]float64
 	weightError              float64 // bounds the rounding of G g Gᵀ, relative to kernels in (−1, 1)
@@ -251,10 +252,15 @@ func (f winogradForm) agree(t *testing.T, r *rand.Rand, alloc winoAlloc, tiles, 
 
 	wRow := c + gap()
 	tap := tiles*wRow + gap()
-	for _, add := range []bool{false, true} {
-		alloc.agreeWithin(t, what("GradWeight add=", add), r, 8*tap+(tiles-1)*wRow+c, f.gradWeightError, gridIndices([2]int{9, tap}, [2]int{tiles, wRow}, c),
-			func(dw []float32) { f.gradWeight(dw, tap, wRow, m, pos, tile, tiles, c, add) },
-			func(dw []float32) { f.gradWeightGo(dw, tap, wRow, m, pos, tile, tiles, c, add) })
+	for options := range 4 {
+		add, turned := options%2 == 1, options > 1
+		first, step := 0, tap
+		if turned {
+			first, step = 8*tap, -tap
+		}
+		alloc.agreeWithin(t, what("GradWeight add=", add, " turned=", turned), r, 8*tap+(tiles-1)*wRow+c, f.gradWeightError, gridIndices([2]int{9, tap}, [2]int{tiles, wRow}, c),
+			func(dw []float32) { f.gradWeight(dw, tap, wRow, m, pos, tile, tiles, c, add, turned) },
+			func(dw []float32) { f.gradWeightGo(dw, first, step, wRow, m, pos, tile, tiles, c, add) })
 	}
 }
 
@@ -406,7 +412,7 @@ func TestWinogradChecks(t *testing.T) {
 			f.gradOutput(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], n[6], n[7])
 		}}
 		operations[f.name+"GradWeight"] = operation{[]int{8*pos + 2*tile + c, transformed}, []int{pos, tile, pos, tile, tiles, c}, func(s [][]float32, n []int) {
-			f.gradWeight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], true)
+			f.gradWeight(s[0], n[0], n[1], s[1], n[2], n[3], n[4], n[5], true, true)
 		}}
 	}
 	for name, op := range operations {
@@ -483,7 +489,7 @@ func TestWinogradAllocates(t *testing.T) {
 				f.input(y, tiles*c, c, x, 10*c, c, f.side, f.side, tiles, c)
 				f.output(y, 4*tiles*c, c, x, tiles*c, c, y, x[:c], f.side, f.side, f.side*tiles, c)
 				f.gradOutput(y, tiles*c, c, x, 4*tiles*c, c, f.side, f.side, f.side*tiles, c)
-				f.gradWeight(y, c*c, c, x, c*c, c, c, c, true)
+				f.gradWeight(y, c*c, c, x, c*c, c, c, c, true, false)
 				f.weight(y, c*c, c*c, x, c*c, c, c, c)
 				f.weightTransposed(y, c*c, c*c, x, c*c, c, c, c)
 			}
