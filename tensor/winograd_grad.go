@@ -173,13 +173,15 @@ func (c *gradChunk) run(mem *par.Scratch) {
 	}
 	c.sums = mem.Floats(c.size + (c.phased.count()-1)*c.next)
 	for n := c.n0; n < c.n1; n += c.group {
-		mem.Within(func() {
-			if images := min(c.group, c.n1-n); phases {
-				c.addPhases(n, images, mem)
-			} else {
-				c.addGroup(n, images, mem)
-			}
-		})
+		images := min(c.group, c.n1-n)
+		if !phases {
+			mem.Within(func() { c.addGroup(n, images, mem) })
+			continue
+		}
+		mem.Within(func() { c.addPhases(n, images, mem) })
+		if c.do != nil { // in the tiles' memory, which is in the cache
+			mem.Within(func() { c.do(n, n+images, nil, mem) })
+		}
 	}
 	if phases {
 		c.taps.store(c.to, c.tap, c.add)
@@ -237,9 +239,11 @@ func (c *gradChunk) ahead(soon *simd.Ahead, n, images, r, count int) {
 	if r+count == c.th {
 		fetchImages(soon, n+images, n+2*images, c.s.x, c.s.join, c.dy.x)
 	}
-	if r == 0 && c.u != nil {
-		fetchImages(soon, n, n+images, c.then[:]...)
+	if c.u != nil {
 		work *= 2
+		if r == 0 {
+			fetchImages(soon, n, n+images, c.then[:]...)
+		}
 	}
 	soon.During(work)
 }
@@ -273,9 +277,6 @@ func (c *gradChunk) addPhases(n, images int, mem *par.Scratch) {
 				c.addPhase(c.taps, phase, c.sums[phase*c.next:])
 			}
 		}
-	}
-	if c.do != nil {
-		c.do(n, n+images, nil, mem)
 	}
 }
 
