@@ -63,7 +63,7 @@ type tileBlocks struct {
 	order
 	image      []float32 // a bordered piece of an image, its rows row floats long
 	row        int
-	v, m       []float32 // m holds M, or D for a weight gradient
+	v, m       []float32 // m holds M, and D for a weight gradient
 	vPos, mPos int       // floats from position to position
 }
 

@@ -280,7 +280,7 @@ func (c *gradChunk) addPhases(n, images int, mem *par.Scratch) {
 	}
 }
 
-// gradGroup is the number of images that transformedChunk takes together, of which a chunk is a multiple: so many that
+// gradGroup is the number of images that a gradChunk takes together, of which a chunk is a multiple: so many that
 // their tiles make a product worth reading and writing the sums for, and not so many that they leave the cache.
 func (t *tiling) gradGroup() int {
 	group := 1
