@@ -70,7 +70,7 @@ func (g *directGrad) addGroup(u []float32, n, images int, more bool, mem *par.Sc
 	var soon simd.Ahead
 	fetchImages(&soon, n+images, n+2*images, g.s.x, g.s.join, g.dy.x)
 	soon.During(images * g.oh * g.ow * g.kh * g.tapRow * g.cout)
-	dy := g.dy.rows(n, n+images, mem)
+	dy := g.dy.rows(n, n+images, 0, g.oh, mem)
 	for r := 0; r < g.oh; r += g.band {
 		rows := min(g.band, g.oh-r)
 		for i := range images {

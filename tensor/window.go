@@ -150,42 +150,19 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 	}
 }
 
-// plain reports whether the images that are read lie in memory as they are.
-func (s *source) plain() bool {
-	return !s.half && !s.act && !s.up && s.to == 0 && s.join.Empty()
-}
-
-// lines returns rows y0…y1 of image n, where they lie or in p, for which that needs copied floats.
-func (s *source) lines(p []float32, n, y0, y1 int) []float32 {
-	_, _, w, c := s.dims()
-	if s.plain() {
-		return imageOf(s.x, n)[y0*w*c : y1*w*c]
+// rows returns rows y0…y1 of one image, or all of images n0…n1, where they lie or in the worker's memory.
+func (s *source) rows(n0, n1, y0, y1 int, mem *par.Scratch) []float32 {
+	_, h, w, c := s.dims()
+	if !s.half && !s.act && !s.up && s.to == 0 && s.join.Empty() {
+		return s.x.Data[(n0*h+y0)*w*c : ((n1-1)*h+y1)*w*c]
 	}
 	if s.to > 0 {
 		c = s.to - s.from
 	}
-	s.fill(p, w*c, n, y0, y1, 0, 0)
-	return p
-}
-
-// copied is n, or 0 if the images are read where they lie.
-func (s *source) copied(n int) int {
-	if s.plain() {
-		return 0
-	}
-	return n
-}
-
-// rows returns the pixels of images n0…n1, where they lie or in the worker's memory.
-func (s *source) rows(n0, n1 int, mem *par.Scratch) []float32 {
-	_, h, w, c := s.dims()
-	size := h * w * c
-	if s.plain() {
-		return s.x.Data[n0*size : n1*size]
-	}
+	size := (y1 - y0) * w * c
 	p := mem.Floats((n1 - n0) * size)
 	for n := n0; n < n1; n++ {
-		s.fill(p[(n-n0)*size:], w*c, n, 0, h, 0, 0)
+		s.fill(p[(n-n0)*size:], w*c, n, y0, y1, 0, 0)
 	}
 	return p
 }

@@ -155,7 +155,6 @@ type gradChunk struct {
 
 	group, block int       // images and tile rows taken together
 	sums         []float32 // the transformed gradient, [Cin Cout] for each phase and position
-	size         int       // of a phase
 	next         int       // from one to the next; 0 if one block is all, for each is then done before the next begins
 }
 
@@ -163,15 +162,16 @@ var gradChunks frames[gradChunk]
 
 // run computes the gradient.
 func (c *gradChunk) run(mem *par.Scratch) {
-	c.group, c.block, c.size = c.gradGroup(), c.blockRows(), c.positions*c.sumStride()
+	c.group, c.block = c.gradGroup(), c.blockRows()
+	size := c.positions * c.sumStride()
 	if c.group < c.n1-c.n0 || c.block < c.th {
-		c.next = c.size
+		c.next = size
 	}
 	phases := c.phased == resultPhases
 	if phases {
 		c.taps = c.phaseTaps(mem)
 	}
-	c.sums = mem.Floats(c.size + (c.phased.count()-1)*c.next)
+	c.sums = mem.Floats(size + (c.phased.count()-1)*c.next)
 	for n := c.n0; n < c.n1; n += c.group {
 		images := min(c.group, c.n1-n)
 		if !phases {
@@ -193,7 +193,6 @@ func (c *gradChunk) run(mem *par.Scratch) {
 func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 	t, all := c.turned(), tiledPiece{n, n + images, 0, c.th, 0, (c.cin + panelWidth - 1) / panelWidth}
 	b := t.block(c.group, c.block, mem)
-	rows := mem.Floats(c.s.copied(c.side * c.block * c.w * c.cin))
 	var to target
 	if c.u != nil {
 		dx := b.v // which is spent by then, and in the cache
@@ -209,7 +208,10 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 			c.sumRows(n+i, r, r+count)
 			c.dy.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
 			t.transformInput(&b, i)
-			t.transformTiles(&b, i, r, c.s.lines(rows, n+i, c.rowAt(r), min(c.rowAt(r+count), c.h)), c.w*c.cin, c.cin)
+			mem.Within(func() {
+				x := c.s.rows(n+i, n+i+1, c.rowAt(r), min(c.rowAt(r+count), c.h), mem)
+				t.transformTiles(&b, i, r, x, c.w*c.cin, c.cin)
+			})
 		}
 		var soon simd.Ahead
 		c.ahead(&soon, n, images, r, count)

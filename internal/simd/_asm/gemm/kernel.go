@@ -83,8 +83,8 @@ func (r *registers) address(p, q Register, i int) Mem {
 // tile is computed, the elements of A for the tile below it come to the L1, and
 // with add those of C. Where there is no next panel or tile that is in vain.
 // With B in memory this halves the time of a product of 64 rows, with B in the
-// caches it costs 1 %; A in the L2 costs 2 % of a step less on some processors
-// and no more on others. What the caller will need after this product is fetched
+// caches it costs 1 %; with A in the L2 a training step takes 2 % less on an
+// Emerald Rapids Xeon. What the caller will need after this product is fetched
 // with it, up to a line for each k.
 func kernel(v *isa, r *registers, s shape) {
 	label := func(part string) string { return s.label(v) + part }

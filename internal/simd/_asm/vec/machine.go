@@ -22,7 +22,7 @@ type machine struct {
 // A vec holds one operand for each register of the machine. It is immutable:
 // operations return a new one, and avo assigns the registers. The exception is
 // fma, which overwrites one it reads, as the instruction does: to copy that first
-// costs Intel's processors as much as the multiply-add itself.
+// costs some processors as much as the multiply-add itself.
 type vec []Op
 
 // A place is where the registers of a vector are in memory.
@@ -259,6 +259,11 @@ func (m *machine) sqrt(a vec) vec {
 // fma is a·b + c with one rounding, in the place of a. b must be in a register.
 func (m *machine) fma(a, b, c vec) vec {
 	for i := range a {
+		for constant, r := range m.held {
+			if r == a[i] {
+				panic(fmt.Sprint("fma would overwrite the constant ", constant))
+			}
+		}
 		VFMADD213PS(c[i], b[i], a[i])
 	}
 	return a
