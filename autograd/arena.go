@@ -12,23 +12,32 @@ import (
 type arena struct {
 	slabs []slab
 	inUse map[*float32]place
+	lent  *GradSlab // served from first; may be nil
 }
 
 // slab is a piece of memory, with what is free of it in order. Memory beyond top was never used, and the operating
 // system has not provided it yet.
 type slab struct {
-	mem  []float32
-	free []gap
-	top  int
+	mem   []float32
+	free  []gap
+	top   int
+	limit int // what is taken lies below
+}
+
+func newSlab(n int) slab {
+	return slab{mem: make([]float32, n), free: []gap{{0, n}}, limit: n}
 }
 
 type gap struct{ at, n int }
 
 // place is a gap in use.
 type place struct {
-	slab int
+	slab int // or lent
 	gap
 }
+
+// lent is the number of the slab that the arena was lent.
+const lent = -1
 
 const (
 	line      = 16      // floats in a cache line: gaps are multiples of it
@@ -44,14 +53,27 @@ func (a *arena) take(n int) []float32 {
 		a.inUse = map[*float32]place{}
 	}
 	p := a.find((n + line - 1) / line * line)
-	x := a.slabs[p.slab].mem[p.at:][:n:n]
+	x := a.slab(p.slab).mem[p.at:][:n:n]
 	a.inUse[&x[0]] = p
 	par.Fill(x)
 	return x
 }
 
+// slab returns slab i.
+func (a *arena) slab(i int) *slab {
+	if i == lent {
+		return &a.lent.slab
+	}
+	return &a.slabs[i]
+}
+
 // find takes n floats of the first slab that has a gap for them, or of a new one.
 func (a *arena) find(n int) place {
+	if a.lent != nil {
+		if at := a.lent.take(n); at >= 0 {
+			return place{lent, gap{at, n}}
+		}
+	}
 	total := 0
 	for i := range a.slabs {
 		s := &a.slabs[i]
@@ -61,28 +83,23 @@ func (a *arena) find(n int) place {
 		total += len(s.mem)
 	}
 	size := max(n, total, firstSlab) // so that there are few: each is as large as all before
-	s := slab{mem: make([]float32, size), free: []gap{{0, size}}}
+	s := newSlab(size)
 	s.take(n)
 	a.slabs = append(a.slabs, s)
 	return place{len(a.slabs) - 1, gap{0, n}}
 }
 
-// take cuts n floats of the smallest gap that holds them, and returns where; -1 if none does.
+// take cuts n floats below the limit from the first gap that holds them, and returns where; -1 if none does.
 func (s *slab) take(n int) int {
-	best := -1
-	for i, g := range s.free {
-		if g.n >= n && (best < 0 || g.n < s.free[best].n) {
-			best = i
-		}
-	}
-	if best < 0 {
+	i := slices.IndexFunc(s.free, func(g gap) bool { return min(g.n, s.limit-g.at) >= n })
+	if i < 0 {
 		return -1
 	}
-	g := &s.free[best]
+	g := &s.free[i]
 	at := g.at
 	g.at, g.n = g.at+n, g.n-n
 	if g.n == 0 {
-		s.free = slices.Delete(s.free, best, best+1)
+		s.free = slices.Delete(s.free, i, i+1)
 	}
 	s.top = max(s.top, at+n)
 	return at
@@ -95,7 +112,7 @@ func (a *arena) give(x []float32) {
 	}
 	if p, ok := a.inUse[&x[0]]; ok {
 		delete(a.inUse, &x[0])
-		a.slabs[p.slab].give(p.gap)
+		a.slab(p.slab).give(p.gap)
 	}
 }
 
@@ -113,6 +130,45 @@ func (s *slab) give(g gap) {
 	s.free = slices.Insert(s.free, i, g)
 }
 
+// idle reports whether no part of the n floats from at on is in use.
+func (s *slab) idle(at, n int) bool {
+	for _, g := range s.free {
+		if g.at <= at && at+n <= g.at+g.n {
+			return true
+		}
+	}
+	return false
+}
+
+// limit returns the limit of the slab that was lent, 0 if there is none.
+func (a *arena) limit() int {
+	if a.lent == nil {
+		return 0
+	}
+	return a.lent.limit
+}
+
+// below sets the limit of the slab that was lent, if any.
+func (a *arena) below(n int) {
+	if a.lent != nil {
+		a.lent.limit = n
+	}
+}
+
+// endLoan takes back everything in the slab that was lent.
+func (a *arena) endLoan() {
+	for x, p := range a.inUse {
+		if p.slab == lent {
+			delete(a.inUse, x)
+		}
+	}
+	a.lent.reset()
+	a.lent = nil
+}
+
+// reset takes back everything.
+func (s *slab) reset() { s.free = append(s.free[:0], gap{0, len(s.mem)}) }
+
 // owns reports whether x is in use of the arena's memory.
 func (a *arena) owns(x []float32) bool {
 	if len(x) == 0 {
@@ -126,8 +182,7 @@ func (a *arena) owns(x []float32) bool {
 func (a *arena) reset() {
 	clear(a.inUse)
 	for i := range a.slabs {
-		s := &a.slabs[i]
-		s.free = append(s.free[:0], gap{0, len(s.mem)})
+		a.slabs[i].reset()
 	}
 }
 

@@ -23,6 +23,7 @@ func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
 	return t.record(y, func() {
 		dx, add := t.grad(x)
 		tensor.GroupNormGrad(dx, add, t.sum(m.Gamma), t.sum(m.Beta), stats.Tensor, x.Tensor, y.Grad, m.values())
+		t.free(&stats.Tensor)
 	}, x, m.Gamma, m.Beta)
 }
 
@@ -81,6 +82,9 @@ func (t *Tape) block(x *Var, b Block, w, bias *Var) (y, s *Var) {
 }
 
 func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
+	if s != nil {
+		t.free(&s.Tensor)
+	}
 	v := b.values()
 	dx, add := t.grad(x)
 	dst := tensor.BlockGrad{
@@ -98,8 +102,8 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 	}
 	tensor.NormSiLUConvGrad(dst, stats.Tensor, x.Tensor, y.Grad, v, t.packsOf(b.W))
 	t.pass(b.Residual, y)
+	t.free(&stats.Tensor)
 	if s != nil {
 		t.free(&s.Grad)
-		t.free(&s.Tensor)
 	}
 }

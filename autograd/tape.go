@@ -24,6 +24,12 @@ type Var struct {
 	result bool   // of a recorded operation: its gradient is made when first added to
 	kept   bool   // a recorded gradient reads the value
 	dims   [4]int // what Shape is a slice of, if the tape made it
+	below  int    // of a result: it and its gradient may lie in so much of a borrowed slab
+
+	// Of a parameter whose gradient lies in a slab:
+	slab     *GradSlab
+	at, room int
+	zero     bool // the gradient is zero, whatever its memory holds
 }
 
 // Const returns a Var without a gradient.
@@ -50,6 +56,7 @@ type Tape struct {
 	vars      pool
 	mem       arena
 	inference bool
+	lost      bool          // results lay in a GradSlab that was zeroed
 	packs     *tensor.Packs // weights in the layouts of the kernels; nil until a recording tape is first rewound
 }
 
@@ -93,6 +100,8 @@ func (t *Tape) Rewind() {
 const packLimit = 1 << 26
 
 func (t *Tape) forget() {
+	t.giveBack()
+	t.lost = false
 	clear(t.nodes)
 	t.nodes = t.nodes[:0]
 	t.vars.used = 0
@@ -102,6 +111,7 @@ func (t *Tape) forget() {
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
 func (t *Tape) Temp(shape ...int) *Var {
 	v := t.vars.take()
+	v.below = t.mem.limit()
 	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape)), Shape: slices.Clip(append(v.dims[:0], shape...))}
 	return v
 }
@@ -112,6 +122,7 @@ func (t *Tape) over(x *Var) *Var {
 		return t.Temp(x.Shape...)
 	}
 	v := t.vars.take()
+	v.below = x.below
 	v.Tensor = tensor.Tensor{Data: x.Data, Shape: slices.Clip(append(v.dims[:0], x.Shape...))}
 	x.Data = nil
 	return v
@@ -146,6 +157,9 @@ func (t *Tape) Backward(loss *Var) {
 	if len(loss.Data) != 1 || !loss.result {
 		panic(fmt.Sprintf("autograd: Backward: got a loss of shape %v, want one number computed on this tape", loss.Shape))
 	}
+	if t.lost {
+		panic("autograd: Backward: got results that GradSlab.Zero has overwritten, want Zero before the forward pass")
+	}
 	grad, _ := t.grad(loss)
 	grad.Data[0] = 1
 	for i := len(t.nodes) - 1; i >= 0; i-- {
@@ -153,18 +167,19 @@ func (t *Tape) Backward(loss *Var) {
 		if n.out.Grad.Empty() {
 			panic(fmt.Sprintf("autograd: Backward: a result of shape %v has no gradient: the loss does not depend on it", n.out.Shape))
 		}
-		n.back()
-		t.free(&n.out.Grad)
-		if n.out != loss {
+		if n.out != loss { // whatever read the value has been differentiated
 			t.free(&n.out.Tensor)
 		}
+		n.back()
+		t.free(&n.out.Grad)
 	}
 	clear(t.nodes)
 	t.nodes = t.nodes[:0]
+	t.giveBack()
 }
 
 // record notes that out is the result of an operation with gradient back, if any operand is differentiable. Those that
-// back reads are given to keep besides.
+// back reads are given to keep besides; the value of out is gone by then.
 func (t *Tape) record(out *Var, back func(), operands ...*Var) *Var {
 	if t.inference {
 		return out
@@ -185,11 +200,17 @@ func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
 	if v == nil || v.Grad.Empty() && !v.result {
 		return tensor.Tensor{}, false
 	}
-	if v.Grad.Empty() {
+	switch {
+	case v.Grad.Empty():
+		t.mem.below(v.below)
 		v.Grad = tensor.Tensor{Data: t.mem.take(tensor.Size(v.Shape)), Shape: v.Shape} // the value may be gone
-		return v.Grad, false
+		t.mem.below(0)
+	case v.zero:
+		v.slab.claim(v)
+	default:
+		return v.Grad, true
 	}
-	return v.Grad, true
+	return v.Grad, false
 }
 
 // sum returns the gradient of v to add to: what grad returns, zeroed if it was new.
@@ -206,11 +227,12 @@ func (t *Tape) sum(v *Var) tensor.Tensor {
 func (t *Tape) pass(x, y *Var) {
 	switch {
 	case x == nil || !x.Differentiable():
-	case x.Grad.Empty():
+	case x.Grad.Empty() && x.below == y.below: // of one life, if the memory is borrowed
 		x.Grad = tensor.Tensor{Data: y.Grad.Data, Shape: x.Shape}
 		y.Grad = tensor.Tensor{}
 	default:
-		tensor.Accumulate(x.Grad, true, y.Grad)
+		dx, add := t.grad(x)
+		tensor.Accumulate(dx, add, y.Grad)
 	}
 }
 

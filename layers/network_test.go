@@ -163,7 +163,7 @@ func TestAttentionOfOneHead(t *testing.T) {
 		}
 		all = append(all, u.mid.attention)
 		run := func() (y tensor.Tensor, grads []float32) {
-			clear(u.Params.Grads())
+			u.Params.ZeroGrads()
 			u.gradients(x, target, times, cond, 0, 3)
 			y = u.Forward(autograd.NewInference(), autograd.Const(x), times, cond).Tensor
 			return y, slices.Clone(u.Params.Grads())
@@ -193,7 +193,7 @@ func TestMethodsAgree(t *testing.T) {
 	u, x, target, times, cond := network(t, cfg, 2)
 	run := func(m tensor.Method) (y []float32, grads [][]float32) {
 		u.Method = m
-		clear(u.Params.Grads())
+		u.Params.ZeroGrads()
 		y = u.Forward(autograd.NewInference(), autograd.Const(x), times, cond).Data
 		u.gradients(x, target, times, cond, 0, 2)
 		for _, p := range u.Params.All() {
@@ -240,13 +240,37 @@ func TestProcessorsDoNotMatter(t *testing.T) {
 	var want []float32
 	for _, procs := range []int{1, 2, 5} {
 		old := runtime.GOMAXPROCS(procs)
-		clear(u.Params.Grads())
+		u.Params.ZeroGrads()
 		u.gradients(x, target, times, cond, 0, n)
 		runtime.GOMAXPROCS(old)
 		if want == nil {
 			want = slices.Clone(u.Params.Grads())
 		}
 		require.Equal(t, want, u.Params.Grads(), "%d processors", procs)
+	}
+}
+
+// Where the results of the decoder lie, in memory of the tape's own or in that of gradients, does not show in the gradients.
+func TestIdleGradientsHoldResults(t *testing.T) {
+	for name, cfg := range variants() {
+		u, x, target, times, cond := network(t, cfg, 3)
+		clear(u.Params.Grads())
+		u.gradients(x, target, times, cond, 0, 3)
+		want := slices.Clone(u.Params.Grads())
+		for n, images := range map[int]tensor.Tensor{3: x, 1: tensor.From(x.Data[:len(x.Data)/3], append([]int{1}, x.Shape[1:]...)...)} {
+			u.Params.ZeroGrads()
+			tp := autograd.New()
+			c := cond
+			if c.Labels != nil {
+				c.Labels = c.Labels[:n]
+			}
+			u.Forward(tp, autograd.Const(images), times[:n], c)
+			require.Panics(t, func() { u.Params.Grads() }, "%s: nothing was borrowed for %d images", name, n)
+			tp.Reset()
+		}
+		u.Params.ZeroGrads()
+		u.gradients(x, target, times, cond, 0, 3)
+		require.Equal(t, want, u.Params.Grads(), name)
 	}
 }
 
@@ -259,7 +283,7 @@ func TestPartsOfABatchAdd(t *testing.T) {
 	u.gradients(x, target, times, cond, 0, n)
 	want := slices.Clone(u.Params.Grads())
 	for _, cut := range []int{16, 32} {
-		clear(u.Params.Grads())
+		u.Params.ZeroGrads()
 		u.gradients(x, target, times, cond, 0, cut)
 		u.gradients(x, target, times, cond, cut, n)
 		require.Equal(t, want, u.Params.Grads(), "%d+%d images", cut, n-cut)

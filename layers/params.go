@@ -39,10 +39,14 @@ type Params struct {
 }
 
 type registry struct {
-	list          []Param
-	seed          uint64
-	values, grads []float32 // the slabs, once packed
-	names         map[string]bool
+	list  []Param
+	seed  uint64
+	names map[string]bool
+
+	// The slabs, once packed, and where in them each parameter starts:
+	values []float32
+	grads  *autograd.GradSlab
+	starts []int
 }
 
 // NewParams returns an empty list. The initial value of parameter number i is a function of (seed, i).
@@ -91,12 +95,13 @@ func (p *Params) Pack() {
 	for _, v := range p.list {
 		size += padded(tensor.Size(v.Shape))
 	}
-	p.values, p.grads = make([]float32, size), make([]float32, size)
+	p.values, p.grads = make([]float32, size), autograd.NewGradSlab(size)
 	at := 0
 	for i, v := range p.list {
 		n := tensor.Size(v.Shape)
 		v.Var.Data = p.values[at : at+n : at+n]
-		v.Var.Grad = tensor.Tensor{Data: p.grads[at : at+n : at+n], Shape: v.Shape}
+		p.grads.Place(v.Var, at, padded(n))
+		p.starts = append(p.starts, at)
 		s := rng.New(p.seed, rng.Init, uint64(i), 0)
 		v.init(v.Tensor, &s)
 		at += padded(n)
@@ -106,17 +111,35 @@ func (p *Params) Pack() {
 func padded(n int) int { return (n + packAlign - 1) / packAlign * packAlign }
 
 // Values returns the slab of all values. It panics before Pack.
-func (p *Params) Values() []float32 { return p.slab("Values", p.values) }
+func (p *Params) Values() []float32 {
+	p.checkPacked("Values")
+	return p.values
+}
 
-// Grads returns the slab of all gradients. It panics before Pack.
-func (p *Params) Grads() []float32 { return p.slab("Grads", p.grads) }
+// Grads returns the slab of all gradients. It panics before Pack, and between a forward pass for training and the end
+// of its Backward, see ZeroGrads.
+func (p *Params) Grads() []float32 {
+	p.checkPacked("Grads")
+	return p.grads.All()
+}
 
-func (p *Params) slab(op string, slab []float32) []float32 {
-	if slab == nil {
+// ZeroGrads makes all gradients zero, before the forward pass; after Backward they are read by Grads. Until Backward gets
+// to them, layer by layer from the last to the first, their memory is free for results of the forward pass, see
+// autograd.GradSlab. It panics before Pack.
+func (p *Params) ZeroGrads() {
+	p.checkPacked("ZeroGrads")
+	p.grads.Zero()
+}
+
+func (p *Params) checkPacked(op string) {
+	if p.values == nil {
 		panic("layers: Params." + op + ": got an unpacked list, want a call of Pack before")
 	}
-	return slab
 }
+
+// lend lets t keep the results of what it computes next in the memory of the gradients of all parameters declared before
+// number first, if that is idle.
+func (p *Params) lend(t *autograd.Tape, first int) { t.Borrow(p.grads, p.starts[first]) }
 
 // Entry is a parameter as a file has it.
 type Entry struct {

@@ -28,6 +28,7 @@ type level struct {
 	resnets    []*resnet
 	attentions []*attention // one per resnet, or none
 	resample   *conv        // to the next resolution; nil at the last level
+	first      int          // the number of its first parameter
 }
 
 // middle is the bottleneck: resnet, attention, resnet.
@@ -53,7 +54,7 @@ func New(cfg Config, seed uint64) (*UNet, error) {
 	skips := []int{ch[0]} // channels of what the encoder leaves for the decoder
 	in := ch[0]
 	for i, out := range ch {
-		l := &level{}
+		l := &level{first: len(p.list)}
 		scope := p.In(fmt.Sprintf("down_blocks.%d", i))
 		for j := range cfg.LayersPerBlock {
 			l.add(scope, &cfg, j, in, out, hasAttention(cfg.DownBlockTypes[i]))
@@ -71,7 +72,7 @@ func New(cfg Config, seed uint64) (*UNet, error) {
 		u.mid = newMiddle(p.In("mid_block"), &cfg, in)
 	}
 	for i := range ch {
-		l := &level{}
+		l := &level{first: len(p.list)}
 		out := ch[len(ch)-1-i]
 		scope := p.In(fmt.Sprintf("up_blocks.%d", i))
 		for j := range cfg.LayersPerBlock + 1 {
@@ -164,8 +165,11 @@ func (u *UNet) encode(c *call, h *autograd.Var) (*autograd.Var, []*autograd.Var)
 	return h, skips
 }
 
+// decode lets each level keep its results in the idle memory of the gradients of all that comes before it: the levels
+// whose results are largest, the last, have the fewest parameters, and Backward is done with them first.
 func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd.Var {
 	for _, l := range u.up {
+		u.Params.lend(c.Tape, l.first)
 		for j := range l.resnets {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
@@ -175,6 +179,7 @@ func (u *UNet) decode(c *call, h *autograd.Var, skips []*autograd.Var) *autograd
 			h = replaced(c, h, c.UpConv(h, l.resample.w, l.resample.b, c.method))
 		}
 	}
+	u.Params.lend(c.Tape, 0)
 	return h
 }
 

@@ -22,7 +22,8 @@ func spans(n int, f func(lo, hi int)) {
 }
 
 // work is memory that an operation needs across its parallel pieces. Many sizes take turns, so a request is served by
-// the smallest idle slice that holds it, unless that is much too large.
+// the smallest idle slice that holds it, unless that is much too large. A new slice takes the place of the longest idle
+// one below it, whose requests it will serve, unless it is much too large for them.
 var work struct {
 	sync.Mutex
 	idle [][]float32 // by length, shortest first
@@ -37,10 +38,14 @@ func takeWork(n int) []float32 {
 	defer work.Unlock()
 	i, _ := slices.BinarySearchFunc(work.idle, n, func(x []float32, n int) int { return len(x) - n })
 	var x []float32
-	if i < len(work.idle) && len(work.idle[i]) <= slack*n {
+	switch {
+	case i < len(work.idle) && len(work.idle[i]) <= slack*n:
 		x = work.idle[i][:n]
 		work.idle = slices.Delete(work.idle, i, i+1)
-	} else {
+	default:
+		if i > 0 && n <= slack*len(work.idle[i-1]) {
+			work.idle = slices.Delete(work.idle, i-1, i)
+		}
 		x = make([]float32, n)
 	}
 	par.Fill(x)

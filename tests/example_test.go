@@ -18,16 +18,17 @@ func Example() {
 	net, _ := layers.New(layers.DDPM(8, 1, []int{32, 64}, 1, []bool{false, true}, 8), 1)
 	objective := diffusion.Objective{Schedule: diffusion.Linear(1000, 1e-4, 0.02), Seed: 1}
 	tape, adam, order := autograd.New(), optim.NewAdam(), data.NewStream(1, set.Len())
-	weights, grads := net.Params.Values(), net.Params.Grads()
+	weights := net.Params.Values()
 	state := optim.NewState(len(weights))
 	x0, index := tensor.New(64, 8, 8, 1), make([]int, 64)
 	for step := range 8 { // a good model takes 2,000
 		order.Indices(index, uint64(step*64))
 		set.Batch(x0, index)
 		tape.Reset()
-		clear(grads)
+		net.Params.ZeroGrads()
 		loss, _ := objective.Loss(tape, net, diffusion.Batch{X0: x0, Step: uint32(step)})
 		tape.Backward(loss)
+		grads := net.Params.Grads()
 		adam.Step(weights, grads, state, 1e-3, optim.ClipScale(optim.Norm(grads), 1))
 	}
 

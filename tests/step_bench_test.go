@@ -38,7 +38,7 @@ func BenchmarkTrainStep(b *testing.B) {
 			target := autograd.Const(gradcheck.Random(2, x.Shape...))
 			for b.Loop() {
 				tape.Reset()
-				clear(net.Params.Grads())
+				net.Params.ZeroGrads()
 				loss, _ := tape.MSE(net.Denoise(tape, x, t), target, nil)
 				tape.Backward(loss)
 				clip := optim.ClipScale(optim.Norm(net.Params.Grads()), 1)

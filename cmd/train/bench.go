@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -63,11 +64,15 @@ func bench(s settings, w io.Writer) error {
 		return err
 	}
 	r.averages = nil // not part of what is timed
+	r.measure()
 	train, allocs, bytes := r.benchTraining()
 	work := 2e-9 * float64(r.tape.MACs) // of the forward pass; backward is two more
 	peak := memory()
-	r.tape = autograd.New() // lets the step's memory go
-	runtime.GC()
+	r.tape, r.moments = nil, nil // what inference does without is not to show in its memory, nor are gradients
+	if err := r.newNetwork(nil); err != nil {
+		return err
+	}
+	debug.FreeOSMemory()
 	infer := r.benchInference()
 	return json.NewEncoder(w).Encode(measurement{
 		Preset: s.Preset, Side: s.Side, Colours: s.Colours, Channels: s.Channels, Layers: s.Layers, Attention: s.Attention, Batch: s.Batch, Part: r.part(),

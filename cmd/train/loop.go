@@ -60,7 +60,7 @@ type stepLoss struct {
 
 // gradient sets the parameters' gradients to that of a step's loss, one part of its images after the other.
 func (r *run) gradient(step int) (loss stepLoss) {
-	clear(r.net.Params.Grads())
+	r.net.Params.ZeroGrads()
 	r.tape.Reset()
 	if r.losses != nil {
 		r.objective.Times = r.losses.Times()

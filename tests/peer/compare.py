@@ -7,8 +7,10 @@ Every round runs each side once: torch eager, torch channels-last, (torch.compil
 machine falls on all of them. A run takes its own median over --steps training steps and as many denoising steps. The table
 shows the median over rounds and its ratio to Go's (above 1: Go is faster, or smaller); below it stands the fastest of torch's
 formats, by medians and by each side's quietest round: believe the smaller, other people's load hurts torch's threads more.
-Peak memory is the largest resident set of the whole process, as the kernel reports it when the process ends; what torch has
-already taken once it is imported is printed beside it, since a build with CUDA brings hundreds of unused megabytes.
+Peak memory is that of training steps: the largest resident set of the process. Torch's is what the kernel reports when the
+process ends, to which its inference adds nothing; Go's is what it reports itself before it goes on to inference, whose tape
+keeps all weights in the layout of the kernels. What torch has already taken once it is imported is printed beside it, since
+a build with CUDA brings hundreds of unused megabytes.
 
 The PyTorch side is a script that takes CONFIG and prints one JSON line (--peer-script). The Go side is `train -bench`, built
 here with `go build` unless --train names a binary. A side that fails is reported with the last line it said and left out of
@@ -25,7 +27,7 @@ import tempfile
 import threading
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-METRICS = {"train_ms": "train ms", "infer_ms": "infer ms", "peak_rss_mb": "peak MB"}
+METRICS = {"train_ms": "train ms", "infer_ms": "infer ms", "train_peak_rss_mb": "peak MB"}
 
 # The networks of the peer script, as flags of train. The batch is given on both sides.
 CONFIGS = {
@@ -50,7 +52,8 @@ def leave_out(what, why):
 
 
 def measure(command, env, timeout):
-    """Runs a command to its end and returns the JSON of its last such line, with its peak resident set as peak_rss_mb."""
+    """Runs a command to its end and returns the JSON of its last such line, with its peak resident set as peak_rss_mb, and
+    as that of training if it does not say so itself."""
     with tempfile.TemporaryFile() as err:
         try:
             p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=env)
@@ -76,6 +79,7 @@ def measure(command, env, timeout):
                 raise Failed(f"bad JSON: {e}") from None
             kilo = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
             result["peak_rss_mb"] = round(usage.ru_maxrss * kilo / 1e6, 1)
+            result.setdefault("train_peak_rss_mb", result["peak_rss_mb"])
             return result
     raise Failed("it printed no JSON line")
 
@@ -197,7 +201,7 @@ def main():
                         continue
                     results[label].append(r)
                     print(f"{config} {turn + 1}/{a.rounds} {label}: train {r['train_ms']} ms, infer {r['infer_ms']} ms, "
-                          f"peak {r['peak_rss_mb']} MB", file=sys.stderr)
+                          f"peak {r['train_peak_rss_mb']} MB", file=sys.stderr)
             counts = {r["params"] for runs in results.values() for r in runs if "params" in r}
             if len(counts) > 1:
                 print(f"{config}: NOT THE SAME NETWORK: parameter counts {sorted(counts)}", file=sys.stderr)

@@ -44,7 +44,7 @@ func learn(s *data.Set, seed uint64, steps int, progress func(step int, loss flo
 		s.BatchLabels(labels, index)
 		shift(x, seed, first)
 		tape.Reset()
-		clear(p.Grads())
+		p.ZeroGrads()
 		_, logits := n.forward(tape, autograd.Const(x))
 		loss, _ := tape.CrossEntropy(logits, labels)
 		tape.Backward(loss)

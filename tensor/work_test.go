@@ -1,0 +1,30 @@
+package tensor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Of sizes that take turns the largest is kept, not one of each, but none for requests that are a small part of it.
+func TestWorkIsFewSlices(t *testing.T) {
+	idle := work.idle
+	work.idle = nil
+	defer func() { work.idle = idle }()
+	sizes := func() (lengths []int) {
+		for _, x := range work.idle {
+			lengths = append(lengths, len(x))
+		}
+		return lengths
+	}
+	for round := range 3 {
+		for _, n := range []int{10, 100, 150, 350, 1000, 300, 150} {
+			giveWork(takeWork(n))
+		}
+		require.Equal(t, []int{10, 150, 1000}, sizes(), "round %d", round)
+	}
+	a, b := takeWork(900), takeWork(900)
+	giveWork(a)
+	giveWork(b)
+	require.Equal(t, []int{10, 150, 900, 1000}, sizes(), "two at once are two")
+}
