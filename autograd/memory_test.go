@@ -9,12 +9,13 @@ import (
 
 	"ddpm/autograd"
 	"ddpm/layers"
+	"ddpm/tensor"
 )
 
 // mnist is a network like the one for 28×28 digits, with a batch of n for it.
 func mnist(t *testing.T, n int) (net *layers.UNet, x, target *autograd.Var, times []int) {
 	t.Helper()
-	net, err := layers.New(layers.DDPM(28, 1, []int{32, 64, 128}, 1, []bool{false, false, true}, 8), 1)
+	net, err := layers.New(layers.DDPM(28, 1, []int{32, 64, 128}, 2, []bool{false, false, true}, 8), 1)
 	require.NoError(t, err)
 	times = make([]int, n)
 	for i := range times {
@@ -93,4 +94,36 @@ func TestInferencePeak(t *testing.T) {
 		inference.Release(net.Denoise(inference, x, times))
 	}
 	require.Equal(t, once, inference.ArenaBytes(), "the memory of all steps of a sampler is that of one")
+}
+
+// What is dropped is computed again for the gradients that read it: they have the same bits, and take less memory.
+func TestDrop(t *testing.T) {
+	const n, side, c = 3, 4, 8
+	run := func(tp *autograd.Tape, drop bool) (y *autograd.Var, grads []float32) {
+		w, dw := random(2, c, c), tensor.New(c, c)
+		x := tp.Linear(autograd.Const(random(1, n, side, side, c)), autograd.Param(w, dw), nil)
+		norm := tp.GroupNorm(x, autograd.Norm{Gamma: autograd.Const(random(3, c)), Beta: autograd.Const(random(4, c)), Groups: 2, Eps: 1e-5})
+		y = tp.Attention(norm, norm, norm, 1)
+		if drop {
+			tp.Drop(norm)
+		}
+		for range 3 {
+			y = tp.SiLU(y)
+		}
+		if tp.Recording() {
+			l, _ := tp.MSE(y, autograd.Const(tensor.New(n, side, side, c)), nil)
+			tp.Backward(l)
+		}
+		return y, dw.Data
+	}
+	kept, dropped, inference := autograd.New(), autograd.New(), autograd.NewInference()
+	_, want := run(kept, false)
+	_, got := run(dropped, true)
+	require.Equal(t, want, got)
+	require.Less(t, dropped.ArenaBytes(), kept.ArenaBytes())
+	run(inference, true)
+	require.PanicsWithValue(t, "autograd: Drop: got a result of shape [2 3], want one of GroupNorm", func() {
+		tp := autograd.New()
+		tp.Drop(tp.Temp(2, 3))
+	})
 }

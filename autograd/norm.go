@@ -17,7 +17,8 @@ func (m Norm) values() tensor.Norm {
 func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
 	y := t.Temp(x.Shape...)
 	stats := t.Temp(m.values().StatsShape(x.Shape[0])...)
-	tensor.GroupNorm(y.Tensor, stats.Tensor, x.Tensor, m.values())
+	y.again = func() { tensor.GroupNorm(y.Tensor, stats.Tensor, x.Tensor, m.values()) }
+	y.again()
 	t.keep(x, stats, m.Gamma)
 	t.Release(stats)
 	return t.record(y, func() {
@@ -86,7 +87,7 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 		t.free(&s.Tensor)
 	}
 	v := b.values()
-	dx, add := t.grad(x)
+	from, dx, add := t.gradOver(x)
 	dst := tensor.BlockGrad{
 		X: dx, AddX: add,
 		Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
@@ -100,7 +101,7 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 		v.Shortcut = tensor.Shortcut{W: w.Tensor, B: value(bias), S: s.Grad}
 		dst.ShortcutW, dst.ShortcutB = t.sum(w), t.sum(bias)
 	}
-	tensor.NormSiLUConvGrad(dst, stats.Tensor, x.Tensor, y.Grad, v, t.packsOf(b.W))
+	tensor.NormSiLUConvGrad(dst, stats.Tensor, from, y.Grad, v, t.packsOf(b.W))
 	t.pass(b.Residual, y)
 	t.free(&stats.Tensor)
 	if s != nil {

@@ -10,7 +10,6 @@ package autograd
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"ddpm/tensor"
 )
@@ -22,7 +21,8 @@ type Var struct {
 	Grad tensor.Tensor
 
 	result bool   // of a recorded operation: its gradient is made when first added to
-	kept   bool   // a recorded gradient reads the value
+	kept   int    // how many recorded gradients read the value
+	again  func() // computes the value again, nil if that is not to be done
 	dims   [4]int // what Shape is a slice of, if the tape made it
 	below  int    // of a result: it and its gradient may lie in so much of a borrowed slab
 
@@ -61,7 +61,7 @@ type Tape struct {
 }
 
 type node struct {
-	out  *Var
+	out  *Var // nil: back only prepares for the nodes before
 	back func()
 }
 
@@ -108,45 +108,6 @@ func (t *Tape) forget() {
 	t.mem.reset()
 }
 
-// Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
-func (t *Tape) Temp(shape ...int) *Var {
-	v := t.vars.take()
-	v.below = t.mem.limit()
-	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape)), Shape: slices.Clip(append(v.dims[:0], shape...))}
-	return v
-}
-
-// over is Temp with the shape and, if nobody reads it any more, the memory of x, which is then empty.
-func (t *Tape) over(x *Var) *Var {
-	if x.kept || !t.mem.owns(x.Data) {
-		return t.Temp(x.Shape...)
-	}
-	v := t.vars.take()
-	v.below = x.below
-	v.Tensor = tensor.Tensor{Data: x.Data, Shape: slices.Clip(append(v.dims[:0], x.Shape...))}
-	x.Data = nil
-	return v
-}
-
-// Release says that the caller will not read vs again, nor use them in another operation. The tape gives their memory
-// to what is computed next, but for those whose values a gradient reads.
-func (t *Tape) Release(vs ...*Var) {
-	for _, v := range vs {
-		if !v.kept {
-			t.free(&v.Tensor)
-		}
-	}
-}
-
-// keep notes that a gradient reads the values of vs, any of which may be nil.
-func (t *Tape) keep(vs ...*Var) {
-	for _, v := range vs {
-		if v != nil && !t.inference {
-			v.kept = true
-		}
-	}
-}
-
 // Backward adds ∂loss/∂p to the gradient of every parameter p that loss depends on. Afterwards only the loss and the
 // parameters' gradients can be read: the tape takes back each result, and its gradient, once the operation that made
 // it has been differentiated. It panics if loss is not one number, or a recorded result does not lead to it.
@@ -164,6 +125,10 @@ func (t *Tape) Backward(loss *Var) {
 	grad.Data[0] = 1
 	for i := len(t.nodes) - 1; i >= 0; i-- {
 		n := t.nodes[i]
+		if n.out == nil {
+			n.back()
+			continue
+		}
 		if n.out.Grad.Empty() {
 			panic(fmt.Sprintf("autograd: Backward: a result of shape %v has no gradient: the loss does not depend on it", n.out.Shape))
 		}
@@ -202,9 +167,7 @@ func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
 	}
 	switch {
 	case v.Grad.Empty():
-		t.mem.below(v.below)
-		v.Grad = tensor.Tensor{Data: t.mem.take(tensor.Size(v.Shape)), Shape: v.Shape} // the value may be gone
-		t.mem.below(0)
+		v.Grad = tensor.Tensor{Data: t.takeBelow(v.below, tensor.Size(v.Shape)), Shape: v.Shape} // the value may be gone
 	case v.zero:
 		v.slab.claim(v)
 	default:
@@ -233,24 +196,5 @@ func (t *Tape) pass(x, y *Var) {
 	default:
 		dx, add := t.grad(x)
 		tensor.Accumulate(dx, add, y.Grad)
-	}
-}
-
-// packsOf returns where the prepared form of weights is kept: nowhere if one was computed on the tape, whose memory will
-// hold something else in time.
-func (t *Tape) packsOf(weights ...*Var) *tensor.Packs {
-	for _, w := range weights {
-		if t.mem.owns(w.Data) {
-			return nil
-		}
-	}
-	return t.packs
-}
-
-// free gives the memory of x back to the tape and empties x, so that a late reader fails instead of reading garbage.
-func (t *Tape) free(x *tensor.Tensor) {
-	if !x.Empty() {
-		t.mem.give(x.Data)
-		x.Data = nil
 	}
 }

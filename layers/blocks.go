@@ -172,15 +172,15 @@ func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
 	if a.norm != nil {
 		n = c.GroupNorm(x, *a.norm)
 	}
-	y := a.attend(c, n, x)
+	h := a.attend(c, n)
 	if n != x {
-		c.Release(n)
+		c.Drop(n)
 	}
-	return rescaled(c, y, a.scale)
+	return rescaled(c, replaced(c, h, a.project(c, h, x)), a.scale)
 }
 
-// attend returns x + to_out(attention(to_q(n), to_k(n), to_v(n))). One head of all channels takes two linear maps of
-// the pixels instead of four. With n [T C] an image's pixels, the scores are
+// attend returns what project turns into x + to_out(attention(to_q(n), to_k(n), to_v(n))). One head of all channels takes
+// two linear maps of the pixels instead of four. With n [T C] an image's pixels, the scores are
 //
 //	(n·Wq + bq)·(n·Wk + bk)ᵀ = (n·Wq·Wkᵀ + bq·Wkᵀ)·nᵀ + terms that are the same for all keys
 //
@@ -189,16 +189,22 @@ func (a *attention) forward(c *call, x *autograd.Var) *autograd.Var {
 //	P·(n·Wv + bv)·Wo + bo = (P·n·Wv + bv)·Wo + bo
 //
 // so n takes the place of keys and values, between a Pair of to_q and to_k and one of to_v and to_out.
-func (a *attention) attend(c *call, n, x *autograd.Var) *autograd.Var {
+func (a *attention) attend(c *call, n *autograd.Var) *autograd.Var {
 	if a.whole {
 		q := c.LinearPair(n, autograd.Pair{W1: a.q.w, B1: a.q.b, W2: a.k.w, Transposed: true})
-		h := c.Attention(q, n, n, 1)
-		c.Release(q)
-		return replaced(c, h, c.LinearPair(h, autograd.Pair{W1: a.v.w, B1: a.v.b, W2: a.o.w, B2: a.o.b, Residual: x}))
+		return replaced(c, q, c.Attention(q, n, n, 1))
 	}
 	q, k, v := a.q.forward(c, n), a.k.forward(c, n), a.v.forward(c, n)
 	h := c.Attention(q, k, v, a.heads)
 	c.Release(q, k, v)
-	h = replaced(c, h, a.o.forward(c, h))
-	return replaced(c, h, c.Add(h, x))
+	return h
+}
+
+// project adds what attend returned to x.
+func (a *attention) project(c *call, h, x *autograd.Var) *autograd.Var {
+	if a.whole {
+		return c.LinearPair(h, autograd.Pair{W1: a.v.w, B1: a.v.b, W2: a.o.w, B2: a.o.b, Residual: x})
+	}
+	y := a.o.forward(c, h)
+	return replaced(c, y, c.Add(y, x))
 }

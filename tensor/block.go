@@ -124,7 +124,8 @@ func (g BlockGrad) check(d convDims, x, join Tensor, c Shortcut) {
 	checkOptional("NormSiLUConvGrad: ShortcutB", g.ShortcutB, c.W.Shape[min(1, len(c.W.Shape)):]...)
 }
 
-// NormSiLUConvGrad adds the gradients of NormSiLUConv. packs may be nil.
+// NormSiLUConvGrad adds the gradients of NormSiLUConv. Those of x and b.Join, if they are overwritten, may take their place.
+// packs may be nil.
 func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs) {
 	d := b.dims("NormSiLUConvGrad", dy, stats, x)
 	dst.check(d, x, b.Join, b.Shortcut)

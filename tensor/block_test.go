@@ -104,9 +104,15 @@ func checkBlock(t *testing.T, what string, s blockSize, b tensor.Block, x, dy Te
 	}
 	rows := math.Sqrt(float64(s.n * s.h * s.w))
 	depthDX := 9 * tolerance * math.Sqrt(float64(9*s.cout)) // times γ, and 1/σ of small groups
+	over := tensor.BlockGrad{X: x.Clone(), W: tensor.New(b.W.Shape...)}
+	tensor.NormSiLUConvGrad(over, stats, over.X, dy, b, nil)
 	for k, factor := range []float64{1, 2} {
 		g.AddX = k > 0
 		tensor.NormSiLUConvGrad(g, stats, x, dy, b, nil)
+		if k == 0 {
+			identical(t, what+": dx over x", over.X.Data, g.X.Data)
+			identical(t, what+": dw, dx over x", over.W.Data, g.W.Data)
+		}
 		near(t, what+": dx", g.X, float64s(want.dx), factor, depthDX)
 		near(t, what+": dgamma", g.Gamma, float64s(want.dgamma), factor, depthDX*rows)
 		near(t, what+": dbeta", g.Beta, float64s(want.dbeta), factor, depthDX*rows)
@@ -146,7 +152,7 @@ func TestJoinIsConcat(t *testing.T) {
 		tensor.ConcatGrad(x, false, join, false, whole, s.first)
 		for _, m := range methods {
 			b.Method = m.method
-			run := func(x, join Tensor) (stats, y, shortcut Tensor, g tensor.BlockGrad) {
+			run := func(x, join Tensor, over bool) (stats, y, shortcut Tensor, g tensor.BlockGrad) {
 				stats, y, shortcut = undefined(b.StatsShape(s.n)...), undefined(dy.Shape...), undefined(ds.Shape...)
 				b := b
 				b.Join, b.Shortcut.S = join, shortcut
@@ -160,11 +166,15 @@ func TestJoinIsConcat(t *testing.T) {
 				if !join.Empty() {
 					g.Join = undefined(join.Shape...)
 				}
+				if over {
+					g.X, g.Join = x, join
+				}
 				tensor.NormSiLUConvGrad(g, stats, x, dy, b, nil)
 				return stats, y, shortcut, g
 			}
-			stats, y, shortcut, g := run(whole, Tensor{})
-			stats2, y2, shortcut2, g2 := run(x, join)
+			stats, y, shortcut, g := run(whole, Tensor{}, false)
+			stats2, y2, shortcut2, g2 := run(x, join, false)
+			_, _, _, g3 := run(x.Clone(), join.Clone(), true)
 			dx := undefined(whole.Shape...)
 			tensor.Concat(dx, g2.X, g2.Join)
 			for _, pair := range []struct {
@@ -174,6 +184,8 @@ func TestJoinIsConcat(t *testing.T) {
 				{"stats", stats2, stats}, {"y", y2, y}, {"shortcut", shortcut2, shortcut}, {"dx", dx, g.X},
 				{"dgamma", g2.Gamma, g.Gamma}, {"dbeta", g2.Beta, g.Beta}, {"dw", g2.W, g.W}, {"db", g2.B, g.B},
 				{"dPerImage", g2.PerImage, g.PerImage}, {"dShortcutW", g2.ShortcutW, g.ShortcutW}, {"dShortcutB", g2.ShortcutB, g.ShortcutB},
+				{"dx over x", g3.X, g2.X}, {"dJoin over Join", g3.Join, g2.Join}, {"dw, dx over x", g3.W, g2.W},
+				{"dShortcutW, dx over x", g3.ShortcutW, g2.ShortcutW}, {"dgamma, dx over x", g3.Gamma, g2.Gamma},
 			} {
 				identical(t, fmt.Sprintf("%+v, %s: %s", s, m.name, pair.name), pair.got.Data, pair.want.Data)
 			}
