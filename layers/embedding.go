@@ -16,16 +16,16 @@ import (
 func timeEmbedding(y tensor.Tensor, t []int, flip bool, shift float64) {
 	_, c := y.Dims2()
 	h := c / 2
-	for n, tn := range t {
-		sin, cos := y.Data[n*c:][:h], y.Data[n*c+h:][:h]
-		if flip {
-			sin, cos = cos, sin
-		}
-		for k := range h {
-			// In float32 up to the product, as every implementation that the published weights come from has it.
-			f := float32(math.Exp(-math.Log(10000) * float64(k) / (float64(h) - shift)))
+	sin, cos := y.Data, y.Data[h:]
+	if flip {
+		sin, cos = cos, sin
+	}
+	for k := range h {
+		// In float32 up to the product, as every implementation that the published weights come from has it.
+		f := float32(math.Exp(-math.Log(10000) * float64(k) / (float64(h) - shift)))
+		for n, tn := range t {
 			s, co := math.Sincos(float64(float32(tn) * f))
-			sin[k], cos[k] = float32(s), float32(co)
+			sin[n*c+k], cos[n*c+k] = float32(s), float32(co)
 		}
 	}
 }
