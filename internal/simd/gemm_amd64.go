@@ -28,9 +28,13 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	if g.AK == 1 {
 		below = 4 * g.ARow * rows / g.K // through them, one after the other
 	}
+	next := 4 * g.BRow
+	if g.BRow == panel { // through the panel, in all tiles together
+		next = (next-1)/tiles + 1
+	}
 	if useAVX512 {
-		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, below)
+		gemmAVX512(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, next, below)
 	} else {
-		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, below)
+		gemmAVX2(c, g.CRow, a, g.ARow, g.AK, &g.AOff[0], b, g.BRow, g.BPanel, &g.BOff[0], len(g.AOff), g.K, rows, tiles, panels, cols, g.bias(j), g.Add, ahead, 4*step, next, below)
 	}
 }

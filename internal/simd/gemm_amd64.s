@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
+// func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, nextStep int, belowStep int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512(SB), NOSPLIT, $16-168
+TEXT ·gemmAVX512(SB), NOSPLIT, $24-176
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x10, CX
@@ -84,6 +84,10 @@ AVX512_narrow:
 	JMP  AVX512_1x16
 
 AVX512_14x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -249,30 +253,32 @@ AVX512_14x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_14x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0e, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0e, AX, R15
+	ADDQ    R9, R15
 
 AVX512_14x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -325,6 +331,7 @@ AVX512_14x32_k:
 	DECQ         R12
 	JNE          AVX512_14x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -394,6 +401,10 @@ AVX512_14x32_next:
 	RET
 
 AVX512_14x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -503,29 +514,31 @@ AVX512_14x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_14x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0e, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0e, AX, R15
+	ADDQ    R9, R15
 
 AVX512_14x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -563,6 +576,7 @@ AVX512_14x16_k:
 	DECQ         R12
 	JNE          AVX512_14x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -618,6 +632,10 @@ AVX512_14x16_next:
 	RET
 
 AVX512_13x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -773,30 +791,32 @@ AVX512_13x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_13x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0d, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0d, AX, R15
+	ADDQ    R9, R15
 
 AVX512_13x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -846,6 +866,7 @@ AVX512_13x32_k:
 	DECQ         R12
 	JNE          AVX512_13x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -912,6 +933,10 @@ AVX512_13x32_next:
 	RET
 
 AVX512_13x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -1015,29 +1040,31 @@ AVX512_13x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_13x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0d, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0d, AX, R15
+	ADDQ    R9, R15
 
 AVX512_13x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -1073,6 +1100,7 @@ AVX512_13x16_k:
 	DECQ         R12
 	JNE          AVX512_13x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -1126,6 +1154,10 @@ AVX512_13x16_next:
 	RET
 
 AVX512_12x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -1271,30 +1303,32 @@ AVX512_12x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_12x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0c, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0c, AX, R15
+	ADDQ    R9, R15
 
 AVX512_12x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -1341,6 +1375,7 @@ AVX512_12x32_k:
 	DECQ         R12
 	JNE          AVX512_12x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -1404,6 +1439,10 @@ AVX512_12x32_next:
 	RET
 
 AVX512_12x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -1501,29 +1540,31 @@ AVX512_12x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_12x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0c, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0c, AX, R15
+	ADDQ    R9, R15
 
 AVX512_12x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -1557,6 +1598,7 @@ AVX512_12x16_k:
 	DECQ         R12
 	JNE          AVX512_12x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -1608,6 +1650,10 @@ AVX512_12x16_next:
 	RET
 
 AVX512_11x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -1743,30 +1789,32 @@ AVX512_11x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_11x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0b, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0b, AX, R15
+	ADDQ    R9, R15
 
 AVX512_11x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -1810,6 +1858,7 @@ AVX512_11x32_k:
 	DECQ         R12
 	JNE          AVX512_11x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -1870,6 +1919,10 @@ AVX512_11x32_next:
 	RET
 
 AVX512_11x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -1961,29 +2014,31 @@ AVX512_11x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_11x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0b, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0b, AX, R15
+	ADDQ    R9, R15
 
 AVX512_11x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -2015,6 +2070,7 @@ AVX512_11x16_k:
 	DECQ         R12
 	JNE          AVX512_11x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -2064,6 +2120,10 @@ AVX512_11x16_next:
 	RET
 
 AVX512_10x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -2189,30 +2249,32 @@ AVX512_10x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_10x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0a, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0a, AX, R15
+	ADDQ    R9, R15
 
 AVX512_10x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -2253,6 +2315,7 @@ AVX512_10x32_k:
 	DECQ         R12
 	JNE          AVX512_10x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -2310,6 +2373,10 @@ AVX512_10x32_next:
 	RET
 
 AVX512_10x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -2395,29 +2462,31 @@ AVX512_10x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_10x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x0a, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x0a, AX, R15
+	ADDQ    R9, R15
 
 AVX512_10x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -2447,6 +2516,7 @@ AVX512_10x16_k:
 	DECQ         R12
 	JNE          AVX512_10x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -2494,6 +2564,10 @@ AVX512_10x16_next:
 	RET
 
 AVX512_9x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -2609,30 +2683,32 @@ AVX512_9x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_9x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x09, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x09, AX, R15
+	ADDQ    R9, R15
 
 AVX512_9x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -2670,6 +2746,7 @@ AVX512_9x32_k:
 	DECQ         R12
 	JNE          AVX512_9x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -2724,6 +2801,10 @@ AVX512_9x32_next:
 	RET
 
 AVX512_9x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -2803,29 +2884,31 @@ AVX512_9x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_9x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x09, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x09, AX, R15
+	ADDQ    R9, R15
 
 AVX512_9x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -2853,6 +2936,7 @@ AVX512_9x16_k:
 	DECQ         R12
 	JNE          AVX512_9x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -2898,6 +2982,10 @@ AVX512_9x16_next:
 	RET
 
 AVX512_8x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3003,30 +3091,32 @@ AVX512_8x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_8x32_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x08, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x08, AX, R15
+	ADDQ    R9, R15
 
 AVX512_8x32_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R11), Z28
@@ -3061,6 +3151,7 @@ AVX512_8x32_k:
 	DECQ         R12
 	JNE          AVX512_8x32_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -3112,6 +3203,10 @@ AVX512_8x32_next:
 	RET
 
 AVX512_8x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3185,29 +3280,31 @@ AVX512_8x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_8x16_segment:
-	MOVQ   8(SP), R12
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R12*8), R9
-	LEAQ   (DI)(R9*4), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   AX, R10
-	MOVQ   bOff+72(FP), R11
-	MOVQ   (R11)(R12*8), R11
-	MOVQ   b+48(FP), R12
-	LEAQ   (R12)(R11*4), R11
-	MOVQ   k+88(FP), R12
-	MOVQ   ahead+144(FP), R14
-	MOVQ   bPanel+64(FP), R13
-	SHLQ   $0x02, R13
-	ADDQ   R11, R13
-	IMUL3Q $0x08, AX, R15
-	ADDQ   R9, R15
+	MOVQ    8(SP), R12
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R12*8), R9
+	LEAQ    (DI)(R9*4), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    AX, R10
+	MOVQ    bOff+72(FP), R11
+	MOVQ    (R11)(R12*8), R11
+	MOVQ    b+48(FP), R12
+	LEAQ    (R12)(R11*4), R11
+	MOVQ    k+88(FP), R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R11, R13
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x08, AX, R15
+	ADDQ    R9, R15
 
 AVX512_8x16_k:
 	PREFETCHT0   (R15)
-	ADDQ         belowStep+160(FP), R15
+	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
-	ADDQ         DX, R13
+	ADDQ         nextStep+160(FP), R13
 	PREFETCHT1   (R14)
 	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R11), K1, Z28
@@ -3233,6 +3330,7 @@ AVX512_8x16_k:
 	DECQ         R12
 	JNE          AVX512_8x16_k
 	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R12
 	CMPQ         R12, segments+80(FP)
@@ -3276,6 +3374,10 @@ AVX512_8x16_next:
 	RET
 
 AVX512_7x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3371,28 +3473,30 @@ AVX512_7x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_7x32_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x07, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x07, AX, R14
+	ADDQ    R9, R14
 
 AVX512_7x32_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R10), Z28
@@ -3423,6 +3527,7 @@ AVX512_7x32_k:
 	DECQ         R11
 	JNE          AVX512_7x32_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -3471,6 +3576,10 @@ AVX512_7x32_next:
 	RET
 
 AVX512_7x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3538,27 +3647,29 @@ AVX512_7x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_7x16_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x07, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x07, AX, R14
+	ADDQ    R9, R14
 
 AVX512_7x16_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS.Z    (R10), K1, Z28
@@ -3581,6 +3692,7 @@ AVX512_7x16_k:
 	DECQ         R11
 	JNE          AVX512_7x16_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -3622,6 +3734,10 @@ AVX512_7x16_next:
 	RET
 
 AVX512_6x32:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3707,28 +3823,30 @@ AVX512_6x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_6x32_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x06, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x06, AX, R14
+	ADDQ    R9, R14
 
 AVX512_6x32_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R10), Z28
@@ -3756,6 +3874,7 @@ AVX512_6x32_k:
 	DECQ         R11
 	JNE          AVX512_6x32_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -3801,6 +3920,10 @@ AVX512_6x32_next:
 	RET
 
 AVX512_6x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -3862,27 +3985,29 @@ AVX512_6x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_6x16_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x06, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x06, AX, R14
+	ADDQ    R9, R14
 
 AVX512_6x16_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS.Z    (R10), K1, Z28
@@ -3903,6 +4028,7 @@ AVX512_6x16_k:
 	DECQ         R11
 	JNE          AVX512_6x16_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -3942,6 +4068,10 @@ AVX512_6x16_next:
 	RET
 
 AVX512_5x32:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -4017,28 +4147,30 @@ AVX512_5x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_5x32_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x05, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x05, AX, R13
+	ADDQ    R8, R13
 
 AVX512_5x32_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Z28
@@ -4063,6 +4195,7 @@ AVX512_5x32_k:
 	DECQ         R10
 	JNE          AVX512_5x32_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -4105,6 +4238,10 @@ AVX512_5x32_next:
 	RET
 
 AVX512_5x16:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -4160,27 +4297,29 @@ AVX512_5x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_5x16_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x05, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x05, AX, R13
+	ADDQ    R8, R13
 
 AVX512_5x16_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS.Z    (R9), K1, Z28
@@ -4199,6 +4338,7 @@ AVX512_5x16_k:
 	DECQ         R10
 	JNE          AVX512_5x16_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -4236,6 +4376,10 @@ AVX512_5x16_next:
 	RET
 
 AVX512_4x32:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -4301,28 +4445,30 @@ AVX512_4x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_4x32_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x04, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x04, AX, R13
+	ADDQ    R8, R13
 
 AVX512_4x32_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Z28
@@ -4344,6 +4490,7 @@ AVX512_4x32_k:
 	DECQ         R10
 	JNE          AVX512_4x32_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -4383,6 +4530,10 @@ AVX512_4x32_next:
 	RET
 
 AVX512_4x16:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -4432,27 +4583,29 @@ AVX512_4x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_4x16_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x04, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x04, AX, R13
+	ADDQ    R8, R13
 
 AVX512_4x16_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS.Z    (R9), K1, Z28
@@ -4469,6 +4622,7 @@ AVX512_4x16_k:
 	DECQ         R10
 	JNE          AVX512_4x16_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -4504,6 +4658,10 @@ AVX512_4x16_next:
 	RET
 
 AVX512_3x32:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -4559,28 +4717,30 @@ AVX512_3x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_3x32_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x03, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x03, AX, R12
+	ADDQ    DI, R12
 
 AVX512_3x32_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Z28
@@ -4599,6 +4759,7 @@ AVX512_3x32_k:
 	DECQ         R9
 	JNE          AVX512_3x32_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -4635,6 +4796,10 @@ AVX512_3x32_next:
 	RET
 
 AVX512_3x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -4678,27 +4843,29 @@ AVX512_3x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_3x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x03, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x03, AX, R12
+	ADDQ    DI, R12
 
 AVX512_3x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS.Z    (R8), K1, Z28
@@ -4713,6 +4880,7 @@ AVX512_3x16_k:
 	DECQ         R9
 	JNE          AVX512_3x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -4746,6 +4914,10 @@ AVX512_3x16_next:
 	RET
 
 AVX512_2x32:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -4791,28 +4963,30 @@ AVX512_2x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_2x32_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x02, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x02, AX, R12
+	ADDQ    DI, R12
 
 AVX512_2x32_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Z28
@@ -4828,6 +5002,7 @@ AVX512_2x32_k:
 	DECQ         R9
 	JNE          AVX512_2x32_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -4861,6 +5036,10 @@ AVX512_2x32_next:
 	RET
 
 AVX512_2x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -4898,27 +5077,29 @@ AVX512_2x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_2x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x02, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x02, AX, R12
+	ADDQ    DI, R12
 
 AVX512_2x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS.Z    (R8), K1, Z28
@@ -4931,6 +5112,7 @@ AVX512_2x16_k:
 	DECQ         R9
 	JNE          AVX512_2x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -4962,6 +5144,10 @@ AVX512_2x16_next:
 	RET
 
 AVX512_1x32:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -4997,28 +5183,30 @@ AVX512_1x32_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_1x32_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x01, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x01, AX, R12
+	ADDQ    DI, R12
 
 AVX512_1x32_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Z28
@@ -5031,6 +5219,7 @@ AVX512_1x32_k:
 	DECQ         R9
 	JNE          AVX512_1x32_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -5061,6 +5250,10 @@ AVX512_1x32_next:
 	RET
 
 AVX512_1x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -5092,27 +5285,29 @@ AVX512_1x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX512_1x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x01, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x01, AX, R12
+	ADDQ    DI, R12
 
 AVX512_1x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS.Z    (R8), K1, Z28
@@ -5123,6 +5318,7 @@ AVX512_1x16_k:
 	DECQ         R9
 	JNE          AVX512_1x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -5151,9 +5347,9 @@ AVX512_1x16_next:
 	VZEROUPPER
 	RET
 
-// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
+// func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, nextStep int, belowStep int)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2(SB), NOSPLIT, $16-168
+TEXT ·gemmAVX2(SB), NOSPLIT, $24-176
 	MOVQ    cols+120(FP), AX
 	MOVQ    AX, CX
 	SUBQ    $0x08, CX
@@ -5214,6 +5410,10 @@ AVX2_narrow:
 	JMP  AVX2_1x8
 
 AVX2_6x16:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -5299,27 +5499,29 @@ AVX2_6x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x16_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x06, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x06, AX, R14
+	ADDQ    R9, R14
 
 AVX2_6x16_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R10), Y12
@@ -5347,6 +5549,7 @@ AVX2_6x16_k:
 	DECQ         R11
 	JNE          AVX2_6x16_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -5392,6 +5595,10 @@ AVX2_6x16_next:
 	RET
 
 AVX2_6x16m:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -5477,27 +5684,29 @@ AVX2_6x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x16m_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x06, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x06, AX, R14
+	ADDQ    R9, R14
 
 AVX2_6x16m_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R10), Y12
@@ -5525,6 +5734,7 @@ AVX2_6x16m_k:
 	DECQ         R11
 	JNE          AVX2_6x16m_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -5570,6 +5780,10 @@ AVX2_6x16m_next:
 	RET
 
 AVX2_6x8:
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ b+48(FP), DI
+	MOVQ DI, 16(SP)
 	MOVQ tiles+104(FP), DI
 	MOVQ DI, (SP)
 	MOVQ a+16(FP), DI
@@ -5631,27 +5845,29 @@ AVX2_6x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_6x8_segment:
-	MOVQ   8(SP), R11
-	MOVQ   aOff+40(FP), R9
-	MOVQ   (R9)(R11*8), R9
-	LEAQ   (DI)(R9*4), R9
-	MOVQ   bOff+72(FP), R10
-	MOVQ   (R10)(R11*8), R10
-	MOVQ   b+48(FP), R11
-	LEAQ   (R11)(R10*4), R10
-	MOVQ   k+88(FP), R11
-	MOVQ   ahead+144(FP), R13
-	MOVQ   bPanel+64(FP), R12
-	SHLQ   $0x02, R12
-	ADDQ   R10, R12
-	IMUL3Q $0x06, AX, R14
-	ADDQ   R9, R14
+	MOVQ    8(SP), R11
+	MOVQ    aOff+40(FP), R9
+	MOVQ    (R9)(R11*8), R9
+	LEAQ    (DI)(R9*4), R9
+	MOVQ    bOff+72(FP), R10
+	MOVQ    (R10)(R11*8), R10
+	MOVQ    b+48(FP), R11
+	LEAQ    (R11)(R10*4), R10
+	MOVQ    k+88(FP), R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R10, R12
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x06, AX, R14
+	ADDQ    R9, R14
 
 AVX2_6x8_k:
 	PREFETCHT0   (R14)
-	ADDQ         belowStep+160(FP), R14
+	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
-	ADDQ         DX, R12
+	ADDQ         nextStep+160(FP), R12
 	PREFETCHT1   (R13)
 	ADDQ         aheadStep+152(FP), R13
 	VMASKMOVPS   (R10), Y15, Y12
@@ -5672,6 +5888,7 @@ AVX2_6x8_k:
 	DECQ         R11
 	JNE          AVX2_6x8_k
 	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R11
 	CMPQ         R11, segments+80(FP)
@@ -5711,6 +5928,10 @@ AVX2_6x8_next:
 	RET
 
 AVX2_5x16:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -5786,27 +6007,29 @@ AVX2_5x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x16_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x05, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x05, AX, R13
+	ADDQ    R8, R13
 
 AVX2_5x16_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Y12
@@ -5831,6 +6054,7 @@ AVX2_5x16_k:
 	DECQ         R10
 	JNE          AVX2_5x16_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -5873,6 +6097,10 @@ AVX2_5x16_next:
 	RET
 
 AVX2_5x16m:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -5948,27 +6176,29 @@ AVX2_5x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x16m_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x05, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x05, AX, R13
+	ADDQ    R8, R13
 
 AVX2_5x16m_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Y12
@@ -5993,6 +6223,7 @@ AVX2_5x16m_k:
 	DECQ         R10
 	JNE          AVX2_5x16m_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -6035,6 +6266,10 @@ AVX2_5x16m_next:
 	RET
 
 AVX2_5x8:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -6090,27 +6325,29 @@ AVX2_5x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_5x8_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x05, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x05, AX, R13
+	ADDQ    R8, R13
 
 AVX2_5x8_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMASKMOVPS   (R9), Y15, Y12
@@ -6129,6 +6366,7 @@ AVX2_5x8_k:
 	DECQ         R10
 	JNE          AVX2_5x8_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -6166,6 +6404,10 @@ AVX2_5x8_next:
 	RET
 
 AVX2_4x16:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -6231,27 +6473,29 @@ AVX2_4x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x16_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x04, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x04, AX, R13
+	ADDQ    R8, R13
 
 AVX2_4x16_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Y12
@@ -6273,6 +6517,7 @@ AVX2_4x16_k:
 	DECQ         R10
 	JNE          AVX2_4x16_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -6312,6 +6557,10 @@ AVX2_4x16_next:
 	RET
 
 AVX2_4x16m:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -6377,27 +6626,29 @@ AVX2_4x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x16m_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x04, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x04, AX, R13
+	ADDQ    R8, R13
 
 AVX2_4x16m_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (R9), Y12
@@ -6419,6 +6670,7 @@ AVX2_4x16m_k:
 	DECQ         R10
 	JNE          AVX2_4x16m_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -6458,6 +6710,10 @@ AVX2_4x16m_next:
 	RET
 
 AVX2_4x8:
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ b+48(FP), SI
+	MOVQ SI, 16(SP)
 	MOVQ tiles+104(FP), SI
 	MOVQ SI, (SP)
 	MOVQ a+16(FP), SI
@@ -6507,27 +6763,29 @@ AVX2_4x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_4x8_segment:
-	MOVQ   8(SP), R10
-	MOVQ   aOff+40(FP), R8
-	MOVQ   (R8)(R10*8), R8
-	LEAQ   (SI)(R8*4), R8
-	MOVQ   bOff+72(FP), R9
-	MOVQ   (R9)(R10*8), R9
-	MOVQ   b+48(FP), R10
-	LEAQ   (R10)(R9*4), R9
-	MOVQ   k+88(FP), R10
-	MOVQ   ahead+144(FP), R12
-	MOVQ   bPanel+64(FP), R11
-	SHLQ   $0x02, R11
-	ADDQ   R9, R11
-	IMUL3Q $0x04, AX, R13
-	ADDQ   R8, R13
+	MOVQ    8(SP), R10
+	MOVQ    aOff+40(FP), R8
+	MOVQ    (R8)(R10*8), R8
+	LEAQ    (SI)(R8*4), R8
+	MOVQ    bOff+72(FP), R9
+	MOVQ    (R9)(R10*8), R9
+	MOVQ    b+48(FP), R10
+	LEAQ    (R10)(R9*4), R9
+	MOVQ    k+88(FP), R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    R9, R11
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x04, AX, R13
+	ADDQ    R8, R13
 
 AVX2_4x8_k:
 	PREFETCHT0   (R13)
-	ADDQ         belowStep+160(FP), R13
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
-	ADDQ         DX, R11
+	ADDQ         nextStep+160(FP), R11
 	PREFETCHT1   (R12)
 	ADDQ         aheadStep+152(FP), R12
 	VMASKMOVPS   (R9), Y15, Y12
@@ -6544,6 +6802,7 @@ AVX2_4x8_k:
 	DECQ         R10
 	JNE          AVX2_4x8_k
 	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
@@ -6579,6 +6838,10 @@ AVX2_4x8_next:
 	RET
 
 AVX2_3x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -6634,27 +6897,29 @@ AVX2_3x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x03, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x03, AX, R12
+	ADDQ    DI, R12
 
 AVX2_3x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -6673,6 +6938,7 @@ AVX2_3x16_k:
 	DECQ         R9
 	JNE          AVX2_3x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -6709,6 +6975,10 @@ AVX2_3x16_next:
 	RET
 
 AVX2_3x16m:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -6764,27 +7034,29 @@ AVX2_3x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x16m_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x03, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x03, AX, R12
+	ADDQ    DI, R12
 
 AVX2_3x16m_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -6803,6 +7075,7 @@ AVX2_3x16m_k:
 	DECQ         R9
 	JNE          AVX2_3x16m_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -6839,6 +7112,10 @@ AVX2_3x16m_next:
 	RET
 
 AVX2_3x8:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -6882,27 +7159,29 @@ AVX2_3x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_3x8_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x03, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x03, AX, R12
+	ADDQ    DI, R12
 
 AVX2_3x8_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMASKMOVPS   (R8), Y15, Y12
@@ -6917,6 +7196,7 @@ AVX2_3x8_k:
 	DECQ         R9
 	JNE          AVX2_3x8_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -6950,6 +7230,10 @@ AVX2_3x8_next:
 	RET
 
 AVX2_2x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -6995,27 +7279,29 @@ AVX2_2x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x02, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x02, AX, R12
+	ADDQ    DI, R12
 
 AVX2_2x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -7031,6 +7317,7 @@ AVX2_2x16_k:
 	DECQ         R9
 	JNE          AVX2_2x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -7064,6 +7351,10 @@ AVX2_2x16_next:
 	RET
 
 AVX2_2x16m:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -7109,27 +7400,29 @@ AVX2_2x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x16m_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x02, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x02, AX, R12
+	ADDQ    DI, R12
 
 AVX2_2x16m_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -7145,6 +7438,7 @@ AVX2_2x16m_k:
 	DECQ         R9
 	JNE          AVX2_2x16m_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -7178,6 +7472,10 @@ AVX2_2x16m_next:
 	RET
 
 AVX2_2x8:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -7215,27 +7513,29 @@ AVX2_2x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_2x8_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x02, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x02, AX, R12
+	ADDQ    DI, R12
 
 AVX2_2x8_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMASKMOVPS   (R8), Y15, Y12
@@ -7248,6 +7548,7 @@ AVX2_2x8_k:
 	DECQ         R9
 	JNE          AVX2_2x8_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -7279,6 +7580,10 @@ AVX2_2x8_next:
 	RET
 
 AVX2_1x16:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -7314,27 +7619,29 @@ AVX2_1x16_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x16_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x01, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x01, AX, R12
+	ADDQ    DI, R12
 
 AVX2_1x16_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -7347,6 +7654,7 @@ AVX2_1x16_k:
 	DECQ         R9
 	JNE          AVX2_1x16_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -7377,6 +7685,10 @@ AVX2_1x16_next:
 	RET
 
 AVX2_1x16m:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -7412,27 +7724,29 @@ AVX2_1x16m_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x16m_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x01, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x01, AX, R12
+	ADDQ    DI, R12
 
 AVX2_1x16m_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMOVUPS      (R8), Y12
@@ -7445,6 +7759,7 @@ AVX2_1x16m_k:
 	DECQ         R9
 	JNE          AVX2_1x16m_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
@@ -7475,6 +7790,10 @@ AVX2_1x16m_next:
 	RET
 
 AVX2_1x8:
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ b+48(FP), BX
+	MOVQ BX, 16(SP)
 	MOVQ tiles+104(FP), BX
 	MOVQ BX, (SP)
 	MOVQ a+16(FP), BX
@@ -7506,27 +7825,29 @@ AVX2_1x8_start:
 	MOVQ $+0, 8(SP)
 
 AVX2_1x8_segment:
-	MOVQ   8(SP), R9
-	MOVQ   aOff+40(FP), DI
-	MOVQ   (DI)(R9*8), DI
-	LEAQ   (BX)(DI*4), DI
-	MOVQ   bOff+72(FP), R8
-	MOVQ   (R8)(R9*8), R8
-	MOVQ   b+48(FP), R9
-	LEAQ   (R9)(R8*4), R8
-	MOVQ   k+88(FP), R9
-	MOVQ   ahead+144(FP), R11
-	MOVQ   bPanel+64(FP), R10
-	SHLQ   $0x02, R10
-	ADDQ   R8, R10
-	IMUL3Q $0x01, AX, R12
-	ADDQ   DI, R12
+	MOVQ    8(SP), R9
+	MOVQ    aOff+40(FP), DI
+	MOVQ    (DI)(R9*8), DI
+	LEAQ    (BX)(DI*4), DI
+	MOVQ    bOff+72(FP), R8
+	MOVQ    (R8)(R9*8), R8
+	MOVQ    b+48(FP), R9
+	LEAQ    (R9)(R8*4), R8
+	MOVQ    k+88(FP), R9
+	MOVQ    ahead+144(FP), R11
+	MOVQ    bPanel+64(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R8, R10
+	CMPQ    DX, $0x80
+	CMOVQEQ 16(SP), R10
+	IMUL3Q  $0x01, AX, R12
+	ADDQ    DI, R12
 
 AVX2_1x8_k:
 	PREFETCHT0   (R12)
-	ADDQ         belowStep+160(FP), R12
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
-	ADDQ         DX, R10
+	ADDQ         nextStep+160(FP), R10
 	PREFETCHT1   (R11)
 	ADDQ         aheadStep+152(FP), R11
 	VMASKMOVPS   (R8), Y15, Y12
@@ -7537,6 +7858,7 @@ AVX2_1x8_k:
 	DECQ         R9
 	JNE          AVX2_1x8_k
 	MOVQ         R11, ahead+144(FP)
+	MOVQ         R10, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)

@@ -8,16 +8,18 @@ package simd
 // below the other, and the same in each of as many panels to the right. c and a point to the
 // first tile's first row, b and bias, which may be nil, to its first column; the rest is as in
 // Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;
-// and so it does with the rows of A below the tile, by belowStep bytes.
+// and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
+// belowStep.
 //
 //go:noescape
-func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
+func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, nextStep int, belowStep int)
 
 // gemmAVX2 computes tiles of rows ≤ 6 by cols ≤ 16 elements of C: as many as tiles one
 // below the other, and the same in each of as many panels to the right. c and a point to the
 // first tile's first row, b and bias, which may be nil, to its first column; the rest is as in
 // Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;
-// and so it does with the rows of A below the tile, by belowStep bytes.
+// and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
+// belowStep.
 //
 //go:noescape
-func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, belowStep int)
+func gemmAVX2(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b *float32, bRow int, bPanel int, bOff *int, segments int, k int, rows int, tiles int, panels int, cols int, bias *float32, add bool, ahead *float32, aheadStep int, nextStep int, belowStep int)

@@ -14,7 +14,7 @@ import (
 
 // signature is the parameter list of both functions; the comment in function explains it.
 const signature = "func(c *float32, cRow int, a *float32, aRow, aK int, aOff *int, " +
-	"b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, bias *float32, add bool, ahead *float32, aheadStep, belowStep int)"
+	"b *float32, bRow, bPanel int, bOff *int, segments, k, rows, tiles, panels, cols int, bias *float32, add bool, ahead *float32, aheadStep, nextStep, belowStep int)"
 
 func main() {
 	ConstraintExpr("!purego")
@@ -32,7 +32,8 @@ func function(v *isa) {
 		"below the other, and the same in each of as many panels to the right. c and a point to the",
 		"first tile's first row, b and bias, which may be nil, to its first column; the rest is as in",
 		"Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;",
-		"and so it does with the rows of A below the tile, by belowStep bytes.",
+		"and so it does in the next panel of B by nextStep, and in the rows of A below the tile by",
+		"belowStep.",
 	)
 	Pragma("noescape")
 	r := setup(v)
