@@ -91,8 +91,9 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 	dst := tensor.BlockGrad{
 		X: dx, AddX: add,
 		Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
-		W: t.sum(b.W), B: t.sum(b.B), PerImage: t.sum(b.PerImage),
+		B: t.sum(b.B), PerImage: t.sum(b.PerImage),
 	}
+	dst.W, dst.AddW = t.grad(b.W)
 	dst.Join, dst.AddJoin = t.grad(b.Join)
 	if s != nil {
 		if s.Grad.Empty() {

@@ -107,6 +107,7 @@ type BlockGrad struct {
 	AddJoin     bool
 	Gamma, Beta Tensor
 	W, B        Tensor
+	AddW        bool // add to W instead of overwriting it
 	PerImage    Tensor
 
 	ShortcutW, ShortcutB Tensor
@@ -179,13 +180,16 @@ func (g *blockGrad) channelGrads() {
 func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	u := f.packedGrad(g.W, packs)
 	g.shortcut(packs)
-	f.addWeightGrad(g.dst.W, &g.s, g.dy, g.dyBySum, back{u.data, [2]Tensor{g.dst.X, g.dst.Join}, g.images})
+	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{u.data, [2]Tensor{g.dst.X, g.dst.Join}, g.images})
 	u.done()
 }
 
 // direct is winograd for the direct form: the gradient of the activation goes through memory.
 func (g *blockGrad) direct(packs *Packs) {
 	imageSums(g.dyBySum, g.dy)
+	if !g.dst.AddW {
+		clear(g.dst.W.Data)
+	}
 	if !g.dst.W.Empty() {
 		g.d.directWeightGrad(g.dst.W, &g.s, g.dy)
 	}

@@ -58,7 +58,7 @@ func TestNormSiLUConvIsItsParts(t *testing.T) {
 	for _, s := range []blockSize{
 		{2, 5, 3, 6, 5, 3}, {1, 2, 3, 33, 1, 11}, {17, 3, 2, 5, 33, 1}, {33, 2, 2, 32, 32, 8}, {3, 7, 7, 64, 64, 8},
 		{1, 8, 8, 96, 64, 32}, {2, 17, 19, 32, 3, 4}, {34, 4, 5, 3, 6, 3}, {9, 3, 4, 192, 100, 8},
-		{3, 17, 19, 5, 32, 5}, {18, 4, 4, 30, 3, 5}, // the input gradient in several blocks of tiles, and larger than their V
+		{3, 17, 19, 5, 32, 5}, {18, 4, 4, 30, 3, 5}, {130, 2, 3, 5, 3, 5}, // the input gradient in several blocks of tiles, and larger than their V
 	} {
 		full, x, dy := s.random()
 		for options := range 8 {
@@ -100,14 +100,14 @@ func checkBlock(t *testing.T, what string, s blockSize, b tensor.Block, x, dy Te
 
 	g := tensor.BlockGrad{
 		X: undefined(x.Shape...), Gamma: tensor.New(s.cin), Beta: tensor.New(s.cin),
-		W: tensor.New(b.W.Shape...), B: tensor.New(s.cout), PerImage: tensor.New(s.n, s.cout),
+		W: undefined(b.W.Shape...), B: tensor.New(s.cout), PerImage: tensor.New(s.n, s.cout),
 	}
 	rows := math.Sqrt(float64(s.n * s.h * s.w))
 	depthDX := 9 * tolerance * math.Sqrt(float64(9*s.cout)) // times γ, and 1/σ of small groups
-	over := tensor.BlockGrad{X: x.Clone(), W: tensor.New(b.W.Shape...)}
+	over := tensor.BlockGrad{X: x.Clone(), W: undefined(b.W.Shape...)}
 	tensor.NormSiLUConvGrad(over, stats, over.X, dy, b, nil)
 	for k, factor := range []float64{1, 2} {
-		g.AddX = k > 0
+		g.AddX, g.AddW = k > 0, k > 0
 		tensor.NormSiLUConvGrad(g, stats, x, dy, b, nil)
 		if k == 0 {
 			identical(t, what+": dx over x", over.X.Data, g.X.Data)

@@ -57,7 +57,7 @@ func (d convDims) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) 
 // weightGrad adds the weight gradient for the images that s makes.
 func (d convDims) weightGrad(dw Tensor, s *source, dy Tensor) {
 	if f := d.winograd(); f != nil {
-		f.addWeightGrad(dw, s, dy, nil, back{})
+		f.addWeightGrad(dw, false, s, dy, nil, back{})
 	} else {
 		d.directWeightGrad(dw, s, dy)
 	}

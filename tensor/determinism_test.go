@@ -58,7 +58,7 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 				clear(din[2].Data)
 			}
 			tensor.NormSiLUConvGrad(tensor.BlockGrad{
-				X: din[0], AddX: add, W: dp[0], B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
+				X: din[0], AddX: add, W: dp[0], AddW: true, B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
 			}, stats, in[0], dy, b, nil)
 			tensor.Accumulate(din[2], true, dy)
 		},

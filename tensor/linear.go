@@ -258,7 +258,7 @@ const GradChunk = 16
 // Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
 // all processors busy, as every block reads all of dy.
 func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
-	chunkSums(n, rows, cols, one, func(part []float32, _, count int) { addChunks(dw, part, count) })
+	chunkSums(n, rows, cols, one, func(part []float32, _, count int) { addChunks(dw, false, part, count) })
 }
 
 // chunkSums is weightGrad without the last step: it calls add with the sums of count chunks from first on, laid end to
@@ -302,17 +302,19 @@ const partialChunks = 8
 // partSpan is span for partial sums, of which there are several to read.
 const partSpan = span / 8
 
-// addChunks adds count partial sums, laid end to end in part, to dw in order.
-func addChunks(dw, part []float32, count int) {
-	c := partialSums.take(partialSum{dw, part, count})
+// addChunks adds count partial sums, laid end to end in part, to dw in order, or the first takes the place of dw if set.
+func addChunks(dw []float32, set bool, part []float32, count int) {
+	c := partialSums.take(partialSum{dw, set, part, count})
 	par.For((len(dw)+partSpan-1)/partSpan, c.add)
 	partialSums.give(c)
 }
 
 // partialSum is one call of addChunks: count parts, laid end to end, of a sum.
 type partialSum struct {
-	sum, part []float32
-	count     int
+	sum   []float32
+	set   bool
+	part  []float32
+	count int
 }
 
 var partialSums frames[partialSum]
@@ -322,7 +324,12 @@ func (c *partialSum) add(i int, _ *par.Scratch) {
 	size := len(c.sum)
 	lo, hi := i*partSpan, min((i+1)*partSpan, size)
 	for k := range c.count {
-		simd.Axpy(c.sum[lo:hi], 1, c.part[k*size+lo:k*size+hi])
+		part := c.part[k*size+lo : k*size+hi]
+		if k == 0 && c.set {
+			copy(c.sum[lo:hi], part)
+		} else {
+			simd.Axpy(c.sum[lo:hi], 1, part)
+		}
 	}
 }
 

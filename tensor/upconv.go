@@ -128,7 +128,7 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 		back.u, back.then[0], back.do = g.u.data, dx, g.fold
 	}
 	sums := takeWork(d.n * d.cout)
-	t.addWeightGrad(dw, &s, dy, sums, back)
+	t.addWeightGrad(dw, false, &s, dy, sums, back)
 	if !db.Empty() {
 		addImageSums(db.Data, sums)
 	}

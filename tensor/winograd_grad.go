@@ -14,15 +14,15 @@ import (
 // input gradient, a convolution of dy, is made of as well. With UpConv's phases it is dy that is cut, for their V of x is
 // one for all.
 
-// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes. With it goes back, and sums [N
-// Cout], which may be nil, is set to the sums of dy over pixels.
+// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes, or overwrites it if set. With it
+// goes back, and sums [N Cout], which may be nil, is set to the sums of dy over pixels.
 //
 // A worker sums chunks of images, and with fewer chunks than workers each is cut in blocks of input channels. So
 // nothing transformed by one worker is read by another, which cores that share no cache pay for dearly.
-func (f *winograd) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, back back) {
+func (f *winograd) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
 	n, h, w, cin := s.dims()
 	t := f.tiling(n, h, w, cin, dy.Shape[3])
-	t.addWeightGrad(dw, s, dy, sums, back)
+	t.addWeightGrad(dw, set, s, dy, sums, back)
 }
 
 // back is what is done with a weight gradient for each group of images, while they are in the cache.
@@ -35,8 +35,8 @@ type back struct {
 }
 
 // addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
-func (t *tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, back back) {
-	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, s: *s, dy: source{x: dy}, sums: sums, back: back})
+func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
+	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, set: set, s: *s, dy: source{x: dy}, sums: sums, back: back})
 	defer tiledGrads.give(g)
 	if dw.Empty() {
 		if sums != nil {
@@ -55,7 +55,7 @@ func (t *tiling) addWeightGrad(dw Tensor, s *source, dy Tensor, sums []float32, 
 		for ; g.first < chunks; g.first += partialChunks {
 			count = min(partialChunks, chunks-g.first)
 			par.For(count*g.blocks, g.piece)
-			addChunks(dw.Data, g.part, count)
+			addChunks(dw.Data, set && g.first == 0, g.part, count)
 		}
 		giveWork(g.part)
 	}
@@ -71,6 +71,7 @@ const channelUnit = 16
 type tiledGrad struct {
 	tiling
 	dw   []float32
+	set  bool // overwrite dw
 	s    source
 	dy   source
 	sums []float32
@@ -78,7 +79,7 @@ type tiledGrad struct {
 
 	blocks int       // of input channels
 	first  int       // of the chunks being summed
-	part   []float32 // their sums, nil if there is one: that is added to dw
+	part   []float32 // their sums, nil if there is one: that goes to dw
 }
 
 var tiledGrads frames[tiledGrad]
@@ -130,9 +131,9 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	n0 := (t.first + k) * GradChunk
 	g := gradChunks.take(gradChunk{
 		tiledGrad: c, n0: n0, n1: min(n0+GradChunk, t.n),
-		to: t.dw[s.from*t.cout:], tap: t.cin * t.cout, add: t.part == nil,
+		to: t.dw[s.from*t.cout:], tap: t.cin * t.cout, add: t.part == nil && !t.set,
 	})
-	if !g.add {
+	if t.part != nil {
 		g.to = t.part[k*len(t.dw)+s.from*t.cout:]
 	}
 	g.run(mem)
