@@ -38,11 +38,10 @@ func takeWork(n int) []float32 {
 	defer work.Unlock()
 	i, _ := slices.BinarySearchFunc(work.idle, n, func(x []float32, n int) int { return len(x) - n })
 	var x []float32
-	switch {
-	case i < len(work.idle) && len(work.idle[i]) <= slack*n:
+	if i < len(work.idle) && len(work.idle[i]) <= slack*n {
 		x = work.idle[i][:n]
 		work.idle = slices.Delete(work.idle, i, i+1)
-	default:
+	} else {
 		if i > 0 && n <= slack*len(work.idle[i-1]) {
 			work.idle = slices.Delete(work.idle, i-1, i)
 		}
