@@ -12,21 +12,18 @@ import (
 type arena struct {
 	slabs []slab
 	inUse map[*float32]place
-	lent  *GradSlab // served from first; may be nil
+	lent  *GradSlab // may be nil
 }
 
 // slab is a piece of memory, with what is free of it in order. Memory beyond top was never used, and the operating
 // system has not provided it yet.
 type slab struct {
-	mem   []float32
-	free  []gap
-	top   int
-	limit int // what is taken lies below
+	mem  []float32
+	free []gap
+	top  int
 }
 
-func newSlab(n int) slab {
-	return slab{mem: make([]float32, n), free: []gap{{0, n}}, limit: n}
-}
+func newSlab(n int) slab { return slab{mem: make([]float32, n), free: []gap{{0, n}}} }
 
 type gap struct{ at, n int }
 
@@ -44,15 +41,15 @@ const (
 	firstSlab = 1 << 18 // floats
 )
 
-// take returns n floats with undefined contents.
-func (a *arena) take(n int) []float32 {
+// take returns n floats with undefined contents, in the first limit floats of what was lent if there is room.
+func (a *arena) take(n, limit int) []float32 {
 	if n == 0 {
 		return []float32{}
 	}
 	if a.inUse == nil {
 		a.inUse = map[*float32]place{}
 	}
-	p := a.find((n + line - 1) / line * line)
+	p := a.find((n+line-1)/line*line, limit)
 	x := a.slab(p.slab).mem[p.at:][:n:n]
 	a.inUse[&x[0]] = p
 	par.Fill(x)
@@ -68,30 +65,30 @@ func (a *arena) slab(i int) *slab {
 }
 
 // find takes n floats of the first slab that has a gap for them, or of a new one.
-func (a *arena) find(n int) place {
+func (a *arena) find(n, limit int) place {
 	if a.lent != nil {
-		if at := a.lent.take(n); at >= 0 {
+		if at := a.lent.take(n, limit); at >= 0 {
 			return place{lent, gap{at, n}}
 		}
 	}
 	total := 0
 	for i := range a.slabs {
 		s := &a.slabs[i]
-		if at := s.take(n); at >= 0 {
+		if at := s.take(n, len(s.mem)); at >= 0 {
 			return place{i, gap{at, n}}
 		}
 		total += len(s.mem)
 	}
 	size := max(n, total, firstSlab) // so that there are few: each is as large as all before
 	s := newSlab(size)
-	s.take(n)
+	s.take(n, size)
 	a.slabs = append(a.slabs, s)
 	return place{len(a.slabs) - 1, gap{0, n}}
 }
 
-// take cuts n floats below the limit from the first gap that holds them, and returns where; -1 if none does.
-func (s *slab) take(n int) int {
-	i := slices.IndexFunc(s.free, func(g gap) bool { return min(g.n, s.limit-g.at) >= n })
+// take cuts n of the first limit floats from the first gap that holds them, and returns where; -1 if none does.
+func (s *slab) take(n, limit int) int {
+	i := slices.IndexFunc(s.free, func(g gap) bool { return min(g.n, limit-g.at) >= n })
 	if i < 0 {
 		return -1
 	}
@@ -138,21 +135,6 @@ func (s *slab) idle(at, n int) bool {
 		}
 	}
 	return false
-}
-
-// limit returns the limit of the slab that was lent, 0 if there is none.
-func (a *arena) limit() int {
-	if a.lent == nil {
-		return 0
-	}
-	return a.lent.limit
-}
-
-// below sets the limit of the slab that was lent, if any.
-func (a *arena) below(n int) {
-	if a.lent != nil {
-		a.lent.limit = n
-	}
 }
 
 // endLoan takes back everything in the slab that was lent.

@@ -29,7 +29,7 @@ func TestArena(t *testing.T) {
 				held = held[:len(held)-1]
 				continue
 			}
-			x := a.take(1 + r.IntN(1000)*r.IntN(20))
+			x := a.take(1+r.IntN(1000)*r.IntN(20), 0)
 			require.Equal(t, len(x), cap(x))
 			for j := range x {
 				x[j] = float32(i)
@@ -51,12 +51,12 @@ func TestArena(t *testing.T) {
 	}
 	slabs := len(a.slabs)
 	for _, s := range a.slabs {
-		a.take(len(s.mem))
+		a.take(len(s.mem), 0)
 	}
 	require.Len(t, a.slabs, slabs, "a reset takes back all of a slab, used or not")
-	require.Empty(t, a.take(0))
+	require.Empty(t, a.take(0, 0))
 	require.False(t, a.owns(nil))
 	theirs := make([]float32, 8)
 	a.give(theirs)
-	require.NotSame(t, &theirs[0], &a.take(8)[0])
+	require.NotSame(t, &theirs[0], &a.take(8, 0)[0])
 }

@@ -72,13 +72,12 @@ func (s *GradSlab) claim(v *Var) {
 // that. Nothing is borrowed by a tape for inference, where there are gradients already, or if another tape has borrowed
 // of s, or the tape of another slab.
 func (t *Tape) Borrow(s *GradSlab, n int) {
-	t.mem.below(0)
+	t.below = 0
 	if t.inference || n == 0 || t.mem.lent != nil && t.mem.lent != s || !s.zeroUpTo(n) {
 		return
 	}
 	if s.borrower.CompareAndSwap(nil, t) || s.borrower.Load() == t {
-		t.mem.lent = s
-		t.mem.below(n)
+		t.mem.lent, t.below = s, n
 	}
 }
 
@@ -99,6 +98,7 @@ func (s *GradSlab) zeroUpTo(n int) bool {
 func (t *Tape) giveBack() {
 	if s := t.mem.lent; s != nil {
 		t.mem.endLoan()
+		t.below = 0
 		s.borrower.Store(nil)
 	}
 }

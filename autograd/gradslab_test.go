@@ -88,8 +88,9 @@ func TestBorrowForGradients(t *testing.T) {
 // added, and one that gets none is zero.
 func TestZero(t *testing.T) {
 	c := newChain()
-	for i := range c.slab.All() {
-		c.slab.All()[i] = 5
+	old := c.slab.All()
+	for i := range old {
+		old[i] = 5
 	}
 	tp := autograd.New()
 	c.slab.Zero()
@@ -114,7 +115,7 @@ func TestLoans(t *testing.T) {
 	c.loss(inference, 2)
 	c.slab.All()
 	c.slab.Zero()
-	l := c.loss(tp, 2)
+	c.loss(tp, 2)
 	require.PanicsWithValue(t, "autograd: GradSlab.All: got a slab that a tape keeps results in, want one after Backward or the tape's Reset", func() { c.slab.All() })
 	c.loss(second, 2) // in memory of its own
 	second.Reset()
@@ -123,7 +124,7 @@ func TestLoans(t *testing.T) {
 	c.slab.All()
 
 	c.slab.Zero()
-	l = c.loss(tp, 2)
+	l := c.loss(tp, 2)
 	c.slab.Zero()
 	require.PanicsWithValue(t, "autograd: Backward: got results that GradSlab.Zero has overwritten, want Zero before the forward pass", func() { tp.Backward(l) })
 	tp.Reset()

@@ -12,8 +12,8 @@ import (
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
 func (t *Tape) Temp(shape ...int) *Var {
 	v := t.vars.take()
-	v.below = t.mem.limit()
-	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape)), Shape: slices.Clip(append(v.dims[:0], shape...))}
+	v.below = t.below
+	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape), v.below), Shape: slices.Clip(append(v.dims[:0], shape...))}
 	return v
 }
 
@@ -51,16 +51,9 @@ func (t *Tape) Drop(v *Var) {
 	}
 	t.free(&v.Tensor)
 	t.nodes = append(t.nodes, node{back: func() {
-		v.Data = t.takeBelow(v.below, tensor.Size(v.Shape))
+		v.Data = t.mem.take(tensor.Size(v.Shape), v.below)
 		v.again()
 	}})
-}
-
-// takeBelow returns memory for a result that may lie in the first limit floats of a borrowed slab, or for its gradient.
-func (t *Tape) takeBelow(limit, n int) []float32 {
-	t.mem.below(limit)
-	defer t.mem.below(0)
-	return t.mem.take(n)
 }
 
 // keep notes that a gradient reads the values of vs, any of which may be nil.

@@ -22,7 +22,7 @@ type Var struct {
 
 	result bool   // of a recorded operation: its gradient is made when first added to
 	kept   int    // how many recorded gradients read the value
-	again  func() // computes the value again, nil if that is not to be done
+	again  func() // computes the value again; nil where Drop is not for
 	dims   [4]int // what Shape is a slice of, if the tape made it
 	below  int    // of a result: it and its gradient may lie in so much of a borrowed slab
 
@@ -55,6 +55,7 @@ type Tape struct {
 	nodes     []node
 	vars      pool
 	mem       arena
+	below     int // results may lie in so much of what is borrowed
 	inference bool
 	lost      bool          // results lay in a GradSlab that was zeroed
 	packs     *tensor.Packs // weights in the layouts of the kernels; nil until a recording tape is first rewound
@@ -167,7 +168,7 @@ func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
 	}
 	switch {
 	case v.Grad.Empty():
-		v.Grad = tensor.Tensor{Data: t.takeBelow(v.below, tensor.Size(v.Shape)), Shape: v.Shape} // the value may be gone
+		v.Grad = tensor.Tensor{Data: t.mem.take(tensor.Size(v.Shape), v.below), Shape: v.Shape} // the value may be gone
 	case v.zero:
 		v.slab.claim(v)
 	default:

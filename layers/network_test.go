@@ -265,7 +265,7 @@ func TestIdleGradientsHoldResults(t *testing.T) {
 				c.Labels = c.Labels[:n]
 			}
 			u.Forward(tp, autograd.Const(images), times[:n], c)
-			require.Panics(t, func() { u.Params.Grads() }, "%s: nothing was borrowed for %d images", name, n)
+			require.Panics(t, func() { u.Params.Grads() }, "%s: nothing was lent for %d images", name, n)
 			tp.Reset()
 		}
 		u.Params.ZeroGrads()

@@ -7,10 +7,10 @@ Every round runs each side once: torch eager, torch channels-last, (torch.compil
 machine falls on all of them. A run takes its own median over --steps training steps and as many denoising steps. The table
 shows the median over rounds and its ratio to Go's (above 1: Go is faster, or smaller); below it stands the fastest of torch's
 formats, by medians and by each side's quietest round: believe the smaller, other people's load hurts torch's threads more.
-Peak memory is that of training steps: the largest resident set of the process. Torch's is what the kernel reports when the
-process ends, to which its inference adds nothing; Go's is what it reports itself before it goes on to inference, whose tape
-keeps all weights in the layout of the kernels. What torch has already taken once it is imported is printed beside it, since
-a build with CUDA brings hundreds of unused megabytes.
+Peak memory is that of training steps, as the largest resident set of the process: Go's as it reports it itself, before it
+goes on to inference, whose tape keeps all weights in the layout of the kernels; torch's of the whole run, as its script says
+none. The line of each run has the whole run's too. What torch has already taken once it is imported is printed beside it,
+since a build with CUDA brings hundreds of unused megabytes.
 
 The PyTorch side is a script that takes CONFIG and prints one JSON line (--peer-script). The Go side is `train -bench`, built
 here with `go build` unless --train names a binary. A side that fails is reported with the last line it said and left out of
@@ -201,7 +201,7 @@ def main():
                         continue
                     results[label].append(r)
                     print(f"{config} {turn + 1}/{a.rounds} {label}: train {r['train_ms']} ms, infer {r['infer_ms']} ms, "
-                          f"peak {r['train_peak_rss_mb']} MB", file=sys.stderr)
+                          f"peak {r['train_peak_rss_mb']} MB, of the whole run {r['peak_rss_mb']} MB", file=sys.stderr)
             counts = {r["params"] for runs in results.values() for r in runs if "params" in r}
             if len(counts) > 1:
                 print(f"{config}: NOT THE SAME NETWORK: parameter counts {sorted(counts)}", file=sys.stderr)
