@@ -3,6 +3,7 @@ package autograd
 import (
 	"slices"
 
+	"ddpm/internal/mem"
 	"ddpm/internal/par"
 )
 
@@ -23,7 +24,7 @@ type slab struct {
 	top  int
 }
 
-func newSlab(n int) slab { return slab{mem: make([]float32, n), free: []gap{{0, n}}} }
+func newSlab(n int) slab { return slab{mem: mem.Floats(n), free: []gap{{0, n}}} }
 
 type gap struct{ at, n int }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ddpm/autograd"
+	"ddpm/internal/mem"
 	"ddpm/internal/rng"
 	"ddpm/tensor"
 )
@@ -95,7 +96,7 @@ func (p *Params) Pack() {
 	for _, v := range p.list {
 		size += padded(tensor.Size(v.Shape))
 	}
-	p.values, p.grads = make([]float32, size), autograd.NewGradSlab(size)
+	p.values, p.grads = mem.Floats(size), autograd.NewGradSlab(size)
 	at := 0
 	for i, v := range p.list {
 		n := tensor.Size(v.Shape)

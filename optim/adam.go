@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 
+	"ddpm/internal/mem"
 	"ddpm/internal/simd"
 )
 
@@ -39,7 +40,7 @@ type State struct {
 }
 
 // NewState returns the state before the first step for n weights.
-func NewState(n int) *State { return &State{M: make([]float32, n), V: make([]float32, n)} }
+func NewState(n int) *State { return &State{M: mem.Floats(n), V: mem.Floats(n)} }
 
 // Step takes one step with the gradient gradScale·g: it updates the weights w and the state, and leaves g as it is.
 // A gradScale below 1 clips the gradient ([ClipScale]) or averages one summed over several batches.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"ddpm/internal/mem"
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -45,7 +46,7 @@ func takeWork(n int) []float32 {
 		if i > 0 && n <= slack*len(work.idle[i-1]) {
 			work.idle = slices.Delete(work.idle, i-1, i)
 		}
-		x = make([]float32, n)
+		x = mem.Floats(n)
 	}
 	par.Fill(x)
 	return x
@@ -181,7 +182,7 @@ func (p *Packs) kept(key packKey, size int) *pack {
 		e.data = nil
 		return nil
 	case e.data == nil:
-		e.data, e.round = make([]float32, size), p.round-1
+		e.data, e.round = mem.Floats(size), p.round-1
 	}
 	return e
 }

@@ -14,6 +14,7 @@ import (
 	"ddpm/cmd/internal/model"
 	"ddpm/data"
 	"ddpm/diffusion"
+	"ddpm/internal/mem"
 	"ddpm/layers"
 	"ddpm/optim"
 )
@@ -189,7 +190,7 @@ func (r *run) prepare() error {
 	weights := len(r.net.Params.Values())
 	r.moments = optim.NewState(weights)
 	for _, decay := range r.EMA {
-		r.averages = append(r.averages, average{optim.EMA{Decay: decay, Warmup: true}, make([]float32, weights)})
+		r.averages = append(r.averages, average{optim.EMA{Decay: decay, Warmup: true}, mem.Floats(weights)})
 	}
 	r.tape = autograd.New()
 	r.indices = make([]int, r.part())

@@ -3,6 +3,8 @@ package par
 import (
 	"math"
 	"sync"
+
+	"ddpm/internal/mem"
 )
 
 // Poison makes every piece of memory handed out by Scratch, and by the arenas of package autograd, start as NaN, so
@@ -37,7 +39,7 @@ func (s *Scratch) Floats(n int) []float32 {
 	s.held += room
 	s.want = max(s.want, s.held)
 	if s.used+room > len(s.block) {
-		s.block = make([]float32, max(room, 2*len(s.block), 1<<14))
+		s.block = mem.Floats(max(room, 2*len(s.block), 1<<14))
 		s.used = 0
 	}
 	x := s.block[s.used : s.used+n : s.used+n]
@@ -60,7 +62,7 @@ func (s *Scratch) Within(f func()) {
 // at least double, so that those given up are no more than the last.
 func (s *Scratch) reset() {
 	if s.want > len(s.block) {
-		s.block = make([]float32, max(s.want, 2*len(s.block)))
+		s.block = mem.Floats(max(s.want, 2*len(s.block)))
 	}
 	s.used, s.held, s.want = 0, 0, 0
 }
