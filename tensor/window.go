@@ -114,6 +114,30 @@ func (s *source) beginAll() {
 // row and column lie top rows above and left columns left of the image. What lies outside the image becomes zero:
 // the border is of the activated image, not of x.
 func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
+	s.border(p, pRow, y0, y1, top, left)
+	s.inside(p, pRow, n, y0, y1, top, left)
+}
+
+// border writes what of that lies outside the image. It is the same for all images, so that an image that takes the
+// place of another finds it there.
+func (s *source) border(p []float32, pRow, y0, y1, top, left int) {
+	_, h, w, c := s.dims()
+	if s.to > 0 {
+		c = s.to - s.from
+	}
+	for y := y0; y < y1; y++ {
+		row := p[(y-y0)*pRow:][:pRow]
+		if y < top || y >= top+h {
+			clear(row)
+			continue
+		}
+		clear(row[:left*c])
+		clear(row[(left+w)*c:])
+	}
+}
+
+// inside writes what lies inside. Rows that lie end to end are written as one.
+func (s *source) inside(p []float32, pRow, n, y0, y1, top, left int) {
 	_, h, w, all := s.dims()
 	image := imageOf(s.x, n)
 	scale, shift := s.norm(n)
@@ -124,28 +148,25 @@ func (s *source) fill(p []float32, pRow, n, y0, y1, top, left int) {
 			scale, shift = scale[from:s.to], shift[from:s.to]
 		}
 	}
-	for y := y0; y < y1; y++ {
-		dst := p[(y-y0)*pRow:][:pRow]
-		if r := y - top; r < 0 || r >= h {
-			clear(dst)
-			continue
-		}
-		clear(dst[:left*c])
-		clear(dst[left*c+w*c:])
-		inside := dst[left*c:][:w*c]
-		switch at := (y - top) * w * c; {
+	first, last, step := max(y0, top), min(y1, top+h), 1
+	if pRow == w*c && !s.up && !s.half {
+		step = last - first
+	}
+	for y := first; y < last; y += step {
+		dst := p[(y-y0)*pRow+left*c:][:step*w*c]
+		switch y := y - top; {
 		case s.up:
-			row := image[(y-top)/2*(w/2*all):][:w/2*all]
-			enlargeRow(inside, row[from:], c, all)
+			row := image[y/2*(w/2*all):][:w/2*all]
+			enlargeRow(dst, row[from:], c, all)
 		case s.half:
-			first := (2*(y-top)+s.phase/2)*2*w + s.phase%2
-			simd.CopyPixels(inside, c, image[first*c:], 2*c, w, c, false)
+			first := (2*y+s.phase/2)*2*w + s.phase%2
+			simd.CopyPixels(dst, c, image[first*c:], 2*c, w, c, false)
 		case s.act:
-			s.activated(inside, (n*h+y-top)*w, from, from+c, scale, shift)
+			s.activated(dst, (n*h+y)*w, from, from+c, scale, shift)
 		case s.to > 0 || !s.join.Empty():
-			s.channels(inside, (n*h+y-top)*w, from, from+c)
+			s.channels(dst, (n*h+y)*w, from, from+c)
 		default:
-			copy(inside, image[at:])
+			copy(dst, image[y*w*c:])
 		}
 	}
 }

@@ -264,8 +264,10 @@ func (t *tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to 
 func (t *tiling) load(b *tileBlocks, s *source, p tiledPiece, r, count, phase int) {
 	from := *s
 	from.phase = phase
+	y0, y1 := t.rowAt(r), t.rowAt(r+count)+2
+	from.border(b.image, b.row, y0, y1, 1, 1)
 	for n := p.n0; n < p.n1; n++ {
-		from.fill(b.image, b.row, n, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
+		from.inside(b.image, b.row, n, y0, y1, 1, 1)
 		t.transformInput(b, n-p.n0)
 	}
 }

@@ -205,9 +205,11 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 	for r := 0; r < c.th; r += c.block {
 		count := min(c.block, c.th-r)
 		b.order = t.order(images, r, count)
+		y0, y1 := t.rowAt(r), t.rowAt(r+count)+2
+		c.dy.border(b.image, b.row, y0, y1, 1, 1)
 		for i := range images {
 			c.sumRows(n+i, r, r+count)
-			c.dy.fill(b.image, b.row, n+i, t.rowAt(r), t.rowAt(r+count)+2, 1, 1)
+			c.dy.inside(b.image, b.row, n+i, y0, y1, 1, 1)
 			t.transformInput(&b, i)
 			mem.Within(func() {
 				x := c.s.rows(n+i, n+i+1, c.rowAt(r), min(c.rowAt(r+count), c.h), mem)
@@ -258,8 +260,10 @@ func (c *gradChunk) addPhases(n, images int, mem *par.Scratch) {
 	for r := 0; r < c.th; r += c.block {
 		count := min(c.block, c.th-r)
 		b.order = c.order(images, r, count)
+		y0, y1 := c.rowAt(r), c.rowAt(r+count)+2
+		c.s.border(b.image, b.row, y0, y1, 1, 1)
 		for i := range images {
-			c.s.fill(b.image, b.row, n+i, c.rowAt(r), c.rowAt(r+count)+2, 1, 1)
+			c.s.inside(b.image, b.row, n+i, y0, y1, 1, 1)
 			c.transformInput(&b, i)
 			c.sumRows(n+i, r, r+count)
 		}
