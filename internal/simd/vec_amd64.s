@@ -1076,7 +1076,7 @@ done25:
 	RET
 
 // func normSiLUAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·normSiLUAVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS vec_4b400000<>+0(SB), Z0
 	VBROADCASTSS vec_bc0905d1<>+0(SB), Z1
@@ -1116,6 +1116,8 @@ pixel30:
 	JGT  tail32
 
 vector31:
+	PREFETCHT0   2048(DX)(R11*1)
+	PREFETCHT0   2112(DX)(R11*1)
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      64(DX)(R11*1), Z10
 	VMOVUPS      (BX)(R11*1), Z11
@@ -1175,6 +1177,8 @@ vector31:
 tail32:
 	TESTQ        R10, R10
 	JEQ          next33
+	PREFETCHT0   2048(DX)(R11*1)
+	PREFETCHT0   2112(DX)(R11*1)
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DX)(R11*1), K2, Z10
 	VMOVUPS.Z    (BX)(R11*1), K1, Z11
@@ -1237,7 +1241,7 @@ next33:
 	RET
 
 // func normSiLUGradAVX512(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSS vec_4b400000<>+0(SB), Z0
 	VBROADCASTSS vec_bc0905d1<>+0(SB), Z1
@@ -1284,6 +1288,10 @@ vector35:
 	JLT     last40
 
 pair39:
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R10)(BX*1)
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4096(R9)(SI*1)
 	VMOVUPS      (R10), Z15
 	VMOVUPS      (R10)(BX*1), Z16
 	VMULPS       Z9, Z15, Z17
@@ -1356,6 +1364,8 @@ pair39:
 last40:
 	CMPQ         R11, $-1
 	JNE          flush41
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMOVUPS      (R10), Z15
 	VMULPS       Z9, Z15, Z9
 	VADDPS       Z10, Z9, Z9
@@ -1425,6 +1435,10 @@ tail36:
 	JLT       last43
 
 pair42:
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R10)(BX*1)
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4096(R9)(SI*1)
 	VMOVUPS.Z    (R10), K1, Z15
 	VMOVUPS.Z    (R10)(BX*1), K1, Z16
 	VMULPS       Z9, Z15, Z17
@@ -1497,6 +1511,8 @@ pair42:
 last43:
 	CMPQ         R11, $-1
 	JNE          flush44
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMOVUPS.Z    (R10), K1, Z15
 	VMULPS       Z9, Z15, Z9
 	VADDPS       Z10, Z9, Z9
@@ -3833,7 +3849,7 @@ done156:
 	RET
 
 // func normSiLUAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·normSiLUAVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS vec_42ae0000<>+0(SB), Y0
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Y1
@@ -3866,6 +3882,7 @@ pixel161:
 	JGT  tail163
 
 vector162:
+	PREFETCHT0   2048(DX)(R11*1)
 	VMOVUPS      (DX)(R11*1), Y4
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      (BX)(R11*1), Y6
@@ -3925,6 +3942,7 @@ vector162:
 tail163:
 	TESTQ        R10, R10
 	JEQ          next164
+	PREFETCHT0   2048(DX)(R11*1)
 	VMASKMOVPS   (DX)(R11*1), Y2, Y4
 	VMASKMOVPS   32(DX)(R11*1), Y3, Y5
 	VMASKMOVPS   (BX)(R11*1), Y2, Y6
@@ -3987,7 +4005,7 @@ next164:
 	RET
 
 // func normSiLUGradAVX2(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
-// Requires: AVX, AVX2, CMOV, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-160
 	VBROADCASTSS vec_42ae0000<>+0(SB), Y0
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Y1
@@ -4028,6 +4046,8 @@ vector166:
 	JLT     last171
 
 pair170:
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMOVUPS      (R10), Y9
 	VMULPS       Y3, Y9, Y10
 	VADDPS       Y4, Y10, Y10
@@ -4060,6 +4080,8 @@ pair170:
 	VADDPS       Y10, Y5, Y5
 	VMULPS       Y9, Y10, Y9
 	VADDPS       Y9, Y7, Y7
+	PREFETCHT0   4096(R10)(BX*1)
+	PREFETCHT0   4096(R9)(SI*1)
 	VMOVUPS      (R10)(BX*1), Y9
 	VMULPS       Y3, Y9, Y10
 	VADDPS       Y4, Y10, Y10
@@ -4100,6 +4122,8 @@ pair170:
 last171:
 	CMPQ         R11, $-1
 	JNE          flush172
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMOVUPS      (R10), Y9
 	VMULPS       Y3, Y9, Y3
 	VADDPS       Y4, Y3, Y3
@@ -4169,6 +4193,8 @@ tail167:
 	JLT        last174
 
 pair173:
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMASKMOVPS   (R10), Y3, Y10
 	VMULPS       Y4, Y10, Y11
 	VADDPS       Y5, Y11, Y11
@@ -4201,6 +4227,8 @@ pair173:
 	VADDPS       Y11, Y6, Y6
 	VMULPS       Y10, Y11, Y10
 	VADDPS       Y10, Y8, Y8
+	PREFETCHT0   4096(R10)(BX*1)
+	PREFETCHT0   4096(R9)(SI*1)
 	VMASKMOVPS   (R10)(BX*1), Y3, Y10
 	VMULPS       Y4, Y10, Y11
 	VADDPS       Y5, Y11, Y11
@@ -4241,6 +4269,8 @@ pair173:
 last174:
 	CMPQ         R11, $-1
 	JNE          flush175
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4096(R9)
 	VMASKMOVPS   (R10), Y3, Y10
 	VMULPS       Y4, Y10, Y4
 	VADDPS       Y5, Y4, Y4

@@ -16,6 +16,8 @@ func norms(wide bool) {
 		serial: !wide,
 		before: func(row func(string) vec) { scale, shift = row("scale"), row("shift") },
 		pixel: func(at func(string) place, k mask, add func(string, vec)) {
+			m.fetch(at("x"), 4<<10)
+			m.fetch(at("da"), 4<<10)
 			x := m.load(at("x"), k)
 			du := m.mul(m.siluSlope(m.add(m.mul(x, scale), shift)), m.load(at("da"), k))
 			m.store(du, at("da"), k)
@@ -43,6 +45,9 @@ func norms(wide bool) {
 
 func norm(wide, active bool) {
 	body := func(m *machine, at func(string) place, k mask) {
+		if active {
+			m.fetch(at("x"), 2<<10)
+		}
 		u := m.add(m.mul(m.load(at("x"), k), m.load(at("scale"), k)), m.load(at("shift"), k))
 		if active {
 			u = m.silu(u)
