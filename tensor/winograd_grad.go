@@ -287,11 +287,16 @@ func (c *gradChunk) addPhases(n, images int, mem *par.Scratch) {
 	}
 }
 
+// gradTiles is the most tiles that a group of more than one image has. Two images of 49 tiles, with what is made of them
+// and fetched for the next, are more than an L2 of 2 MB holds beside the sums: one by one they take 1 to 1.5 % less of a
+// training step on an Emerald Rapids Xeon, though the products are shorter.
+const gradTiles = 64
+
 // gradGroup is the number of images that a gradChunk takes together, of which a chunk is a multiple: so many that
 // their tiles make a product worth reading and writing the sums for, and not so many that they leave the cache.
 func (t *tiling) gradGroup() int {
 	group := 1
-	for 2*group*t.th*t.tw <= 2*tileBlock && group < GradChunk {
+	for 2*group*t.th*t.tw <= gradTiles && group < GradChunk {
 		group *= 2
 	}
 	return group
