@@ -93,9 +93,9 @@ func (c *blockCall) prepare(i int, mem *par.Scratch) {
 		return
 	}
 	s, pixels, ca, cs := imageOf(c.Shortcut.S, i), c.d.h*c.d.w, c.s.x.Shape[3], c.Shortcut.W.Shape[1]
-	addRows(s, imageOf(c.s.x, i), c.short.data, pixels, ca, c.d.cin, cs, c.Shortcut.B.Data, false)
+	addRows(s, cs, imageOf(c.s.x, i), c.short.data, pixels, ca, c.d.cin, cs, c.Shortcut.B.Data, false)
 	if cb := c.d.cin - ca; cb > 0 {
-		addRows(s, imageOf(c.s.join, i), c.short.data[ca*panelWidth:], pixels, cb, c.d.cin, cs, nil, true)
+		addRows(s, cs, imageOf(c.s.join, i), c.short.data[ca*panelWidth:], pixels, cb, c.d.cin, cs, nil, true)
 	}
 }
 
@@ -180,7 +180,9 @@ func (g *blockGrad) channelGrads() {
 func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	u := f.packedGrad(g.W, packs)
 	g.shortcut(packs)
-	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{u.data, [2]Tensor{g.dst.X, g.dst.Join}, g.images})
+	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{
+		u: u.data, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.channelUnit(),
+	})
 	u.done()
 }
 
@@ -198,39 +200,54 @@ func (g *blockGrad) direct(packs *Packs) {
 	da := Tensor{Data: takeWork(g.d.n * size), Shape: []int{g.d.n, g.d.h, g.d.w, g.d.cin}}
 	g.d.directInputGrad(da, false, g.W, g.dy, packs)
 	par.For(g.d.n, func(i int, mem *par.Scratch) {
-		g.images(i, i+1, da.Data[i*size:][:size], mem)
+		g.images(region{i, i + 1, 0, g.d.cin}, da.Data[i*size:][:size], mem)
 	})
 	giveWork(da.Data)
 }
 
-// images carries da, the gradient of the activation of images n0…n1, back through SiLU and norm to the block's inputs,
-// with the shortcut's share. It overwrites da.
-func (g *blockGrad) images(n0, n1 int, da []float32, mem *par.Scratch) {
-	size := g.d.h * g.d.w * g.d.cin
-	for k := n0; k < n1; k++ {
-		mem.Within(func() { g.image(da[(k-n0)*size:][:size], k, mem) })
+// channelUnit returns the least number of channels whose gradient can be computed without the others: those of whole
+// groups of the norm, and of whole panels of the shortcut's weights; all if the input is joined within one of these.
+func (g *blockGrad) channelUnit() int {
+	unit := g.d.cin / g.Groups
+	for width := unit; unit%panelWidth != 0; {
+		unit += width
+	}
+	if g.joined[0].to%panelWidth != 0 {
+		return g.d.cin
+	}
+	return unit
+}
+
+// images carries da, the gradient of the activation for a part of the input, back through SiLU and norm to the block's
+// inputs, with the shortcut's share. It overwrites da.
+func (g *blockGrad) images(r region, da []float32, mem *par.Scratch) {
+	size := g.d.h * g.d.w * (r.c1 - r.c0)
+	for n := r.n0; n < r.n1; n++ {
+		mem.Within(func() { g.image(da[(n-r.n0)*size:][:size], n, r.c0, r.c1, mem) })
 	}
 }
 
-// image is images for image i.
-func (g *blockGrad) image(da []float32, i int, mem *par.Scratch) {
-	c := g.d.cin
-	sum := channelSumsOf(g.sums, c, i)
+// image is images for channels c0…c1 of image i.
+func (g *blockGrad) image(da []float32, i, c0, c1 int, mem *par.Scratch) {
+	c, pixels := c1-c0, g.d.h*g.d.w
+	sum := channelSumsOf(g.sums, g.d.cin, i, c0, c1)
 	scale, shift := g.s.norm(i)
 	for _, p := range g.inputs() {
-		simd.NormSiLUGrad(da[p.from:], c, imageOf(p.x, i), scale[p.from:p.to], shift[p.from:p.to], sum.du[p.from:p.to], sum.dux[p.from:p.to])
+		if lo, hi := p.within(c0, c1); lo < hi {
+			simd.NormSiLUGrad(da[lo-c0:], c, imageOf(p.x, i)[lo-p.from:], p.to-p.from, pixels, scale[lo:hi], shift[lo:hi], sum.du[lo-c0:hi-c0], sum.dux[lo-c0:hi-c0])
+		}
 	}
-	pixels := g.d.h * g.d.w
-	ka, kb, kc := g.gradFactors(imageOf(g.s.stats, i), sum, pixels, mem)
+	ka, kb, kc := g.gradFactors(imageOf(g.s.stats, i), sum, c0, pixels, mem)
 	for _, p := range g.inputs() {
-		if p.dx.Empty() {
+		lo, hi := p.within(c0, c1)
+		if p.dx.Empty() || lo >= hi {
 			continue
 		}
-		dx := imageOf(p.dx, i)
-		simd.Affine3(dx, da[p.from:], c, imageOf(p.x, i), ka[p.from:p.to], kb[p.from:p.to], kc[p.from:p.to], p.add)
+		all, dx := p.to-p.from, imageOf(p.dx, i)[lo-p.from:]
+		simd.Affine3(dx, all, da[lo-c0:], c, imageOf(p.x, i)[lo-p.from:], all, pixels, ka[lo-c0:hi-c0], kb[lo-c0:hi-c0], kc[lo-c0:hi-c0], p.add)
 		if p.short.data != nil {
 			out := g.Shortcut.W.Shape[1]
-			addRows(dx, imageOf(g.Shortcut.S, i), p.short.data, pixels, out, out, p.to-p.from, nil, true)
+			addRows(dx, all, imageOf(g.Shortcut.S, i), p.short.data[(lo-p.from)*out:], pixels, out, out, hi-lo, nil, true)
 		}
 	}
 }
@@ -242,6 +259,9 @@ type blockInput struct {
 	from, to int
 	short    packed // the shortcut's weights for its input gradient
 }
+
+// within returns those of channels c0…c1 that p has.
+func (p *blockInput) within(c0, c1 int) (lo, hi int) { return max(p.from, c0), min(p.to, c1) }
 
 // inputs returns what the input is joined of: one tensor, or two.
 func (g *blockGrad) inputs() []blockInput {

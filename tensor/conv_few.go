@@ -32,7 +32,7 @@ func (d convDims) toFew(y Tensor, s *source, w Tensor, e epilogue, packs *Packs)
 		rows := r1 - r0 + d.kh - 1
 		p, z := mem.Floats(rows*d.cols*d.cin), mem.Floats(rows*d.cols*taps*d.cout)
 		s.fill(p, d.cols*d.cin, n, r0, r0+rows, d.Top, d.Left)
-		addRows(z, p, wp.data, rows*d.cols, d.cin, d.cin, taps*d.cout, nil, false)
+		addRows(z, taps*d.cout, p, wp.data, rows*d.cols, d.cin, d.cin, taps*d.cout, nil, false)
 		start := e.start(n, d.cout, mem)
 		for r := r0; r < r1; r++ {
 			at := (n*d.oh + r) * d.outRow

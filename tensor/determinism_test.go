@@ -65,6 +65,37 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 	}
 }
 
+// joinedLayer is a block whose input is joined of two, with a shortcut: its input gradient may be cut between groups of
+// the norm and panels of the shortcut's weights, in the first of the two.
+func joinedLayer(h, w, first, second, cout, groups int) layer {
+	cin := first + second
+	block := func(in, p []Tensor, shortcut Tensor) (tensor.Block, Tensor) {
+		b := tensor.Block{
+			Norm: tensor.Norm{Gamma: p[1], Beta: p[2], Groups: groups, Eps: 1e-5},
+			Join: in[1], W: p[0], Shortcut: tensor.Shortcut{W: p[3], S: shortcut},
+		}
+		return b, undefined(b.StatsShape(in[0].Shape[0])...)
+	}
+	return layer{
+		name:   fmt.Sprintf("NormSiLUConv %d×%dx%d+%d→%d, %d groups", h, w, first, second, cout, groups),
+		inputs: [][]int{{h, w, first}, {h, w, second}}, result: []int{h, w, cout},
+		params: [][]int{{3, 3, cin, cout}, {cin}, {cin}, {cin, cout}},
+		forward: func(y Tensor, in, p []Tensor) {
+			b, stats := block(in, p, undefined(y.Shape...))
+			tensor.NormSiLUConv(y, stats, in[0], b, nil)
+			tensor.Add(y, y, b.Shortcut.S)
+		},
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+			b, stats := block(in, p, undefined(dy.Shape...))
+			tensor.NormSiLUConv(undefined(dy.Shape...), stats, in[0], b, nil)
+			b.Shortcut.S = dy
+			tensor.NormSiLUConvGrad(tensor.BlockGrad{
+				X: din[0], AddX: add, Join: din[1], AddJoin: add, W: dp[0], AddW: true, Gamma: dp[1], Beta: dp[2], ShortcutW: dp[3],
+			}, stats, in[0], dy, b, nil)
+		},
+	}
+}
+
 func layers() []layer {
 	all := []layer{
 		{
@@ -120,6 +151,13 @@ func layers() []layer {
 				tensor.GroupNormGrad(din[0], add, dp[0], dp[1], stats, in[0], dy, m)
 			},
 		},
+		{
+			name: "UpConv 4×4x128→129", inputs: [][]int{{4, 4, 128}}, result: []int{8, 8, 129}, params: [][]int{{3, 3, 128, 129}, {129}},
+			forward: upConv, grad: upConvGrad,
+		},
+		joinedLayer(4, 5, 96, 32, 33, 8),
+		joinedLayer(4, 3, 64, 64, 32, 1),
+		joinedLayer(3, 4, 72, 56, 32, 8),
 		convLayer(9, 7, 5, 33, 1, tensor.Window{Stride: 1}, ""),
 		convLayer(8, 7, 33, 5, 3, tensor.Half3, ""),
 		convLayer(6, 8, 32, 32, 3, tensor.HalfEnd3, ""),

@@ -108,7 +108,7 @@ func ScaleShiftGrad(dx, de, x, e, dy Tensor) {
 		if !dx.Empty() {
 			zero := mem.Floats(c)
 			clear(zero)
-			simd.Affine3(dx.Data[i*size:][:size], dyi, c, xi, onePlus(mem, e.Data[2*i*c:][:c]), zero, zero, true)
+			simd.Affine3(dx.Data[i*size:], c, dyi, c, xi, c, size/c, onePlus(mem, e.Data[2*i*c:][:c]), zero, zero, true)
 		}
 	})
 }

@@ -119,15 +119,16 @@ func UpsampleGrad(dx, dy Tensor) {
 	checkShape("UpsampleGrad", dy, n, 2*h, 2*w, c)
 	par.For(n, func(i int, _ *par.Scratch) {
 		for r := i * h; r < (i+1)*h; r++ {
-			foldRows(dx.Data[r*w*c:][:w*c], true, dy.Data[2*r*2*w*c:], c)
+			foldRows(dx.Data[r*w*c:][:w*c], c, true, dy.Data[2*r*2*w*c:], w, c)
 		}
 	})
 }
 
-// foldRows computes a row dx (+)= the sum over each 2×2 block of the two rows dy, twice as long.
-func foldRows(dx []float32, add bool, dy []float32, c int) {
-	for _, corner := range [4]int{0, c, 2 * len(dx), 2*len(dx) + c} {
-		simd.CopyPixels(dx, c, dy[corner:], 2*c, len(dx)/max(1, c), c, add)
+// foldRows computes a row dx (+)= the sum over each 2×2 block of the two rows dy of 2w pixels of c channels. The pixels
+// of dx lie dxPix floats apart.
+func foldRows(dx []float32, dxPix int, add bool, dy []float32, w, c int) {
+	for _, corner := range [4]int{0, c, 2 * w * c, 2*w*c + c} {
+		simd.CopyPixels(dx, dxPix, dy[corner:], 2*c, w, c, add)
 		add = true
 	}
 }

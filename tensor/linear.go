@@ -232,15 +232,16 @@ func (c *rowProduct) start(y, plus, bias []float32, rows, cols int) {
 	}
 }
 
-// addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them.
-func addRows(y, x, wp []float32, rows, in, depth, out int, b []float32, add bool) {
+// addRows is rowsTimes for one worker, and the first in rows of a matrix packed with depth of them. The rows of y lie yRow
+// floats apart.
+func addRows(y []float32, yRow int, x, wp []float32, rows, in, depth, out int, b []float32, add bool) {
 	var soon simd.Ahead
-	soon.Add(y[:rows*out])
+	soon.Add(y[:(rows-1)*yRow+out])
 	g := simd.Gemm{
 		M: rows, N: out, K: in,
 		A: x, ARow: in, AK: 1, AOff: zeroOffset,
 		B: wp, BRow: panelWidth, BPanel: panelWidth * depth, BOff: zeroOffset,
-		C: y, CRow: out, Add: add, Bias: b,
+		C: y, CRow: yRow, Add: add, Bias: b,
 		Ahead: &soon,
 	}
 	g.Run()

@@ -88,11 +88,11 @@ func (g *normCall) forward(i int, mem *par.Scratch) {
 func (g *normCall) backward(i int, mem *par.Scratch) {
 	size, c := perImage(g.x), len(g.Gamma.Data)
 	x, dy := g.x.Data[i*size:][:size], g.y.Data[i*size:][:size]
-	s := channelSumsOf(g.sums, c, i)
+	s := channelSumsOf(g.sums, c, i, 0, c)
 	simd.NormGrad(s.du, s.dux, x, dy)
-	ka, kb, kc := g.gradFactors(imageOf(g.stats, i), s, size/c, mem)
+	ka, kb, kc := g.gradFactors(imageOf(g.stats, i), s, 0, size/c, mem)
 	if dx := imageOf(g.dx, i); dx != nil {
-		simd.Affine3(dx, dy, c, x, ka, kb, kc, g.add)
+		simd.Affine3(dx, c, dy, c, x, c, size/c, ka, kb, kc, g.add)
 	}
 }
 
@@ -143,13 +143,13 @@ func (m Norm) measure(stats Tensor, i int, x, join []float32, mem *par.Scratch) 
 	}
 }
 
-// channelSums holds one image's sums over pixels, per channel: of du, the gradient of the norm's output, and of du·x or,
-// after gradFactors, of du·x̂.
+// channelSums holds one image's sums over pixels, for some of the channels: of du, the gradient of the norm's output, and
+// of du·x or, after gradFactors, of du·x̂.
 type channelSums struct{ du, dux []float32 }
 
-// channelSumsOf returns image i's part of sums [2 N C], cleared.
-func channelSumsOf(sums []float32, c, i int) channelSums {
-	s := channelSums{sums[i*c:][:c], sums[len(sums)/2+i*c:][:c]}
+// channelSumsOf returns channels from…to of image i's part of sums [2 N C], cleared.
+func channelSumsOf(sums []float32, c, i, from, to int) channelSums {
+	s := channelSums{sums[i*c:][from:to], sums[len(sums)/2+i*c:][from:to]}
 	clear(s.du)
 	clear(s.dux)
 	return s
@@ -160,15 +160,17 @@ func channelSumsOf(sums []float32, c, i int) channelSums {
 //
 //	dx = r·(du·γ − mean(du·γ) − x̂·mean(du·γ·x̂))
 //
-// which is ka·du + kb·x + kc with a factor of each kind per channel. It turns the sums of du·x into those of du·x̂.
-func (m Norm) gradFactors(st []float32, s channelSums, pixels int, mem *par.Scratch) (ka, kb, kc []float32) {
-	c := len(m.Gamma.Data)
+// which is ka·du + kb·x + kc with a factor of each kind per channel. s has whole groups, from channel first on. It turns
+// the sums of du·x into those of du·x̂.
+func (m Norm) gradFactors(st []float32, s channelSums, first, pixels int, mem *par.Scratch) (ka, kb, kc []float32) {
+	c := len(s.du)
 	ka, kb, kc = mem.Floats(c), mem.Floats(c), mem.Floats(c)
-	width := c / m.Groups
+	width := len(m.Gamma.Data) / m.Groups
+	st = st[2*(first/width):]
 	count := float64(pixels * width)
-	for g := range m.Groups {
+	for g := range c / width {
 		mean, r := float64(st[2*g]), float64(st[2*g+1])
-		gamma, du, dux := m.Gamma.Data[g*width:][:width], s.du[g*width:][:width], s.dux[g*width:][:width]
+		gamma, du, dux := m.Gamma.Data[first+g*width:][:width], s.du[g*width:][:width], s.dux[g*width:][:width]
 		var sum, sumHat float64 // of du·γ and of du·γ·x̂
 		for j := range gamma {
 			gamma := float64(gamma[j])

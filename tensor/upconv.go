@@ -117,18 +117,18 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 	} else {
 		t = f.tiling(d.n, 2*d.h, 2*d.w, d.cin, d.cout)
 	}
-	var back back
+	var then back
 	switch {
 	case dx.Empty():
 	case phases:
 		g.u = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
-		back.do = g.backPhases
+		then.do = g.backPhases
 	default:
 		g.u = f.packedGrad(w, packs)
-		back.u, back.then[0], back.do = g.u.data, dx, g.fold
+		then = back{u: g.u.data, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
 	}
 	sums := takeWork(d.n * d.cout)
-	t.addWeightGrad(dw, false, &s, dy, sums, back)
+	t.addWeightGrad(dw, false, &s, dy, sums, then)
 	if !db.Empty() {
 		addImageSums(db.Data, sums)
 	}
@@ -148,20 +148,21 @@ type upGrad struct {
 
 var upGrads frames[upGrad]
 
-// backPhases computes dx of images n0…n1 from the phases of dy.
-func (g *upGrad) backPhases(n0, n1 int, _ []float32, mem *par.Scratch) {
+// backPhases computes dx of some images from the phases of dy.
+func (g *upGrad) backPhases(r region, _ []float32, mem *par.Scratch) {
 	to := &target{y: g.dx.Data}
 	if g.add {
 		to.residual = g.dx
 	}
-	g.t.run(tiledPiece{n0, n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, to)
+	g.t.run(tiledPiece{r.n0, r.n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, to)
 }
 
-// fold computes dx of images n0…n1 from the gradient of the enlarged images.
-func (g *upGrad) fold(n0, n1 int, large []float32, _ *par.Scratch) {
-	_, h, w, c := g.dx.Dims4()
-	for r := range (n1 - n0) * h {
-		foldRows(g.dx.Data[(n0*h+r)*w*c:][:w*c], g.add, large[r*4*w*c:], c)
+// fold computes a part of dx from the gradient of the enlarged images.
+func (g *upGrad) fold(r region, large []float32, _ *par.Scratch) {
+	_, h, w, all := g.dx.Dims4()
+	c := r.c1 - r.c0
+	for y := range (r.n1 - r.n0) * h {
+		foldRows(g.dx.Data[(r.n0*h+y)*w*all+r.c0:], all, g.add, large[y*4*w*c:], w, c)
 	}
 }
 

@@ -94,13 +94,14 @@ type tiling struct {
 	th, tw               int // tile rows and columns
 	wholeRows, wholeCols int // of these, the first so many are whole and the rest one smaller, see order
 	vTile, mTile         int // floats from tile to tile in V and M, see padStride
+	uPos                 int // from position to position in the transformed kernels
 	phased               phased
 }
 
 func (f *winograd) tiling(n, h, w, cin, cout int) tiling {
 	m := f.side
 	th, tw := (h+m-1)/m, (w+m-1)/m
-	t := tiling{f, n, h, w, cin, cout, th, tw, th, tw, padStride(cin), padStride(cout), whole}
+	t := tiling{f, n, h, w, cin, cout, th, tw, th, tw, padStride(cin), padStride(cout), kernelStride(cin, cout), whole}
 	if f == &winograd4 {
 		t.wholeRows, t.wholeCols = th-(m*th-h), tw-(m*tw-w)
 	}
@@ -327,7 +328,7 @@ func (t *tiling) multiplyAt(b *tileBlocks, u []float32, p tiledPiece, phase, i i
 	g := simd.Gemm{
 		M: hi - lo, N: c1 - c0, K: t.cin,
 		A: b.v[i*b.vPos+lo*t.vTile:], ARow: t.vTile, AK: 1, AOff: zeroOffset,
-		B: u[i*kernelStride(t.cin, t.cout)+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
+		B: u[i*t.uPos+p.p0*panelWidth*t.cin:], BRow: panelWidth, BPanel: panelWidth * t.cin, BOff: zeroOffset,
 		C: b.m[i*b.mPos+lo*t.mTile+c0:], CRow: t.mTile, Add: t.adds(phase, i),
 		Ahead: soon,
 	}

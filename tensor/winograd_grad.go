@@ -17,8 +17,9 @@ import (
 // addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes, or overwrites it if set. With it
 // goes back, and sums [N Cout], which may be nil, is set to the sums of dy over pixels.
 //
-// A worker sums chunks of images, and with fewer chunks than workers each is cut in blocks of input channels. So
-// nothing transformed by one worker is read by another, which cores that share no cache pay for dearly.
+// A worker sums chunks of images, and with fewer chunks than workers each is cut in blocks of input channels, with the
+// input gradient of these or, where they do not go into its units, apart from it. So nothing transformed by one worker
+// is read by another, which cores that share no cache pay for dearly.
 func (f *winograd) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
 	n, h, w, cin := s.dims()
 	t := f.tiling(n, h, w, cin, dy.Shape[3])
@@ -30,13 +31,18 @@ type back struct {
 	u    []float32 // the transformed kernels of the input gradient; nil for none
 	then [2]Tensor // where what is made of that goes, which is fetched in time; may be empty
 
-	// Called once for each group, with its input gradient if there are kernels; may be nil.
-	do func(n0, n1 int, dx []float32, mem *par.Scratch)
+	// Called for each group, or for some of its channels at a time, with its input gradient if there are kernels; may be
+	// nil. The numbers of channels are multiples of unit, which is one of panelWidth; all of them without kernels.
+	do   func(r region, dx []float32, mem *par.Scratch)
+	unit int
 }
+
+// region is some of the channels of some images.
+type region struct{ n0, n1, c0, c1 int }
 
 // addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
 func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
-	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, set: set, s: *s, dy: source{x: dy}, sums: sums, back: back})
+	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, set: set, s: *s, dy: source{x: dy}, sums: sums, back: back, backPos: kernelStride(t.cout, t.cin)})
 	defer tiledGrads.give(g)
 	if dw.Empty() {
 		if sums != nil {
@@ -47,7 +53,7 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 	}
 	chunks := (t.n + GradChunk - 1) / GradChunk
 	count := min(chunks, partialChunks)
-	g.blocks = max(1, min((runtime.GOMAXPROCS(0)+count-1)/count, t.cin/channelUnit))
+	g.cut((runtime.GOMAXPROCS(0) + count - 1) / count)
 	if chunks == 1 {
 		par.For(g.blocks, g.piece)
 	} else {
@@ -59,13 +65,24 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 		}
 		giveWork(g.part)
 	}
-	if g.blocks > 1 {
+	if g.apart {
 		g.others()
 	}
 }
 
-// channelUnit is what the numbers of channels in blocks are multiples of, a vector.
+// channelUnit is what the numbers of channels in blocks are multiples of, a vector, if nothing else asks for more.
 const channelUnit = 16
+
+// cut cuts the input channels in blocks for so many workers. A block's input gradient is made of the V of dy that its
+// weight gradient has, and goes with that if the workers' shares are equal.
+func (t *tiledGrad) cut(workers int) {
+	t.step, t.apart = channelUnit, true
+	if t.u != nil && t.cin >= workers*t.unit && t.cin/t.unit%workers == 0 {
+		t.step, t.apart = t.unit, false
+	}
+	t.blocks = max(1, min(workers, t.cin/t.step))
+	t.apart = t.apart && t.blocks > 1
+}
 
 // tiledGrad is one call of addWeightGrad.
 type tiledGrad struct {
@@ -76,8 +93,11 @@ type tiledGrad struct {
 	dy   source
 	sums []float32
 	back
+	backPos int // from position to position in its kernels
 
 	blocks int       // of input channels
+	step   int       // what their numbers of channels are multiples of
+	apart  bool      // back is done after them
 	first  int       // of the chunks being summed
 	part   []float32 // their sums, nil if there is one: that goes to dw
 }
@@ -94,16 +114,20 @@ func (t *tiledGrad) others() {
 func (t *tiledGrad) other(i int, mem *par.Scratch) {
 	n0, n1 := i*t.group(), min((i+1)*t.group(), t.n)
 	if t.u == nil {
-		t.do(n0, n1, nil, mem)
+		t.do(region{n0, n1, 0, t.cin}, nil, mem)
 		return
 	}
 	c, to := t.turned(), t.passOn(mem.Floats((n1-n0)*t.h*t.w*t.cin), n0)
 	c.run(tiledPiece{n0, n1, 0, c.th, 0, c.panels()}, &t.dy, t.u, mem, &to)
-	t.do(n0, n1, to.y, mem)
+	t.do(region{n0, n1, 0, t.cin}, to.y, mem)
 }
 
 // turned is the tiling of the input gradient, a convolution of dy by the turned kernels.
-func (t *tiledGrad) turned() tiling { return t.winograd.tiling(t.n, t.h, t.w, t.cout, t.cin) }
+func (t *tiledGrad) turned() tiling {
+	c := t.winograd.tiling(t.n, t.h, t.w, t.cout, t.cin)
+	c.uPos = t.backPos
+	return c
+}
 
 // passOn is the target dx of an input gradient, from image first on.
 func (t *tiledGrad) passOn(dx []float32, first int) target {
@@ -116,14 +140,18 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	c := *t
 	s := &c.s
 	if t.blocks > 1 {
-		units := t.cin / channelUnit
-		s.from, s.to = b*units/t.blocks*channelUnit, (b+1)*units/t.blocks*channelUnit
+		steps := t.cin / t.step
+		s.from, s.to = b*steps/t.blocks*t.step, (b+1)*steps/t.blocks*t.step
 		if b == t.blocks-1 {
 			s.to = t.cin
 		}
 		c.tiling = t.winograd.tiling(t.n, t.h, t.w, s.to-s.from, t.cout)
 		c.phased = t.phased
-		c.back = back{}
+		if t.apart {
+			c.back = back{}
+		} else {
+			c.u = t.u[s.from*t.cout:]
+		}
 		if b > 0 {
 			c.sums = nil
 		}
@@ -181,7 +209,7 @@ func (c *gradChunk) run(mem *par.Scratch) {
 		}
 		mem.Within(func() { c.addPhases(n, images, mem) })
 		if c.do != nil { // in the tiles' memory, which is in the cache
-			mem.Within(func() { c.do(n, n+images, nil, mem) })
+			mem.Within(func() { c.do(region{n, n + images, 0, c.cin}, nil, mem) })
 		}
 	}
 	if phases {
@@ -234,7 +262,7 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 		c.gradWeight(c.to, c.tap, c.cout, c.sums, c.sumStride(), c.cout, c.cin, c.cout, c.add, true)
 	}
 	if c.do != nil {
-		c.do(n, n+images, to.y, mem)
+		c.do(region{n, n + images, c.s.from, c.s.from + c.cin}, to.y, mem)
 	}
 }
 

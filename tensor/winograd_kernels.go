@@ -26,7 +26,7 @@ func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
 
 func (f *winograd) packGrad(u []float32, w Tensor) {
 	k := kernelCalls.take(kernels{f, u, w})
-	par.For((w.Shape[2]+panelWidth-1)/panelWidth*((w.Shape[3]+packChannels-1)/packChannels), k.transformGrad)
+	par.For((w.Shape[2]+panelWidth-1)/panelWidth*((w.Shape[3]+panelWidth-1)/panelWidth), k.transformGrad)
 	kernelCalls.give(k)
 }
 
@@ -39,7 +39,7 @@ type kernels struct {
 
 var kernelCalls frames[kernels]
 
-// packChannels is the number of channels whose kernels one piece transforms.
+// packChannels is the number of input channels whose kernels one piece transforms, with all output channels.
 const packChannels = 16
 
 func (k *kernels) transform(i int, _ *par.Scratch) {
@@ -47,11 +47,12 @@ func (k *kernels) transform(i int, _ *par.Scratch) {
 	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
 }
 
-// transformGrad does a panel of input channels in turn for each group of output channels.
+// transformGrad does as many output channels as a panel has input channels, two cache lines of each row of w; the next
+// two are what the next piece reads.
 func (k *kernels) transformGrad(i int, _ *par.Scratch) {
 	cin, cout := k.w.Shape[2], k.w.Shape[3]
-	panels := (cin + panelWidth - 1) / panelWidth
-	c0, c1 := i%panels*panelWidth, i/panels*packChannels
+	groups := (cout + panelWidth - 1) / panelWidth
+	c0, c1 := i/groups*panelWidth, i%groups*panelWidth
 	u, w := k.u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
-	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(packChannels, cout-c1))
+	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(panelWidth, cout-c1))
 }

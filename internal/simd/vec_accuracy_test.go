@@ -245,11 +245,11 @@ func checkNormGradients(t *testing.T) {
 	Norm(plain, x, scale, shift)
 	NormSiLU(act, len(scale), x, len(scale), len(x)/len(scale), scale, shift)
 	copy(du, da)
-	NormSiLUGrad(du, c, x, scale, shift, sum, sumX)
+	NormSiLUGrad(du, c, x, c, p, scale, shift, sum, sumX)
 	NormGrad(sum2, sumX2, x, da)
 	ChannelSums(total, x)
 	ChannelSquares(squares, x, shift)
-	Affine3(y, da, c, x, scale, shift, sum, false)
+	Affine3(y, c, da, c, x, c, p, scale, shift, sum, false)
 
 	near := func(what string, got float32, want, size float64) {
 		t.Helper()

@@ -26,16 +26,16 @@ func normAVX512(y []float32, x []float32, scale []float32, shift []float32, pixe
 func normSiLUAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 
 //go:noescape
-func normSiLUGradAVX512(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+func normSiLUGradAVX512(da []float32, daPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32, sum []float32, sumX []float32)
 
 //go:noescape
 func normGradAVX512(sum []float32, sumX []float32, x []float32, du []float32, pixels int)
 
 //go:noescape
-func affine3AVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+func affine3AVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 
 //go:noescape
-func affine3AddAVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+func affine3AddAVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 
 //go:noescape
 func copyPixelsAVX512(y []float32, yPix int, x []float32, xPix int, pixels int, c int)
@@ -107,16 +107,16 @@ func normAVX2(y []float32, x []float32, scale []float32, shift []float32, pixels
 func normSiLUAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32)
 
 //go:noescape
-func normSiLUGradAVX2(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+func normSiLUGradAVX2(da []float32, daPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32, sum []float32, sumX []float32)
 
 //go:noescape
 func normGradAVX2(sum []float32, sumX []float32, x []float32, du []float32, pixels int)
 
 //go:noescape
-func affine3AVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+func affine3AVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 
 //go:noescape
-func affine3AddAVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+func affine3AddAVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 
 //go:noescape
 func copyPixelsAVX2(y []float32, yPix int, x []float32, xPix int, pixels int, c int)

@@ -1240,9 +1240,9 @@ next33:
 	VZEROUPPER
 	RET
 
-// func normSiLUGradAVX512(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+// func normSiLUGradAVX512(da []float32, daPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32, sum []float32, sumX []float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-160
+TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-168
 	VBROADCASTSS vec_4b400000<>+0(SB), Z0
 	VBROADCASTSS vec_bc0905d1<>+0(SB), Z1
 	VBROADCASTSS vec_3d2aaa8d<>+0(SB), Z2
@@ -1254,46 +1254,48 @@ TEXT ·normSiLUGradAVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Z8
 	MOVQ         da_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
-	MOVQ         pixels+152(FP), DX
-	MOVQ         sum_len+112(FP), BX
+	MOVQ         pixels+64(FP), DX
+	MOVQ         sum_len+128(FP), BX
 	SHLQ         $0x02, BX
 	MOVQ         daPix+24(FP), SI
 	SHLQ         $0x02, SI
+	MOVQ         xPix+56(FP), DI
+	SHLQ         $0x02, DI
 	TESTQ        DX, DX
 	JEQ          done38
 
 block34:
-	MOVQ    $0x00000040, DI
-	CMPQ    DX, DI
-	CMOVQLT DX, DI
-	XORQ    R8, R8
+	MOVQ    $0x00000040, R8
+	CMPQ    DX, R8
+	CMOVQLT DX, R8
+	XORQ    R9, R9
 
 vector35:
-	MOVQ    BX, R9
-	SUBQ    R8, R9
-	CMPQ    R9, $0x40
+	MOVQ    BX, R10
+	SUBQ    R9, R10
+	CMPQ    R10, $0x40
 	JLT     tail36
-	MOVQ    scale_base+56(FP), R9
-	VMOVUPS (R9)(R8*1), Z9
-	MOVQ    shift_base+80(FP), R9
-	VMOVUPS (R9)(R8*1), Z10
+	MOVQ    scale_base+72(FP), R10
+	VMOVUPS (R10)(R9*1), Z9
+	MOVQ    shift_base+96(FP), R10
+	VMOVUPS (R10)(R9*1), Z10
 	VXORPS  Z11, Z11, Z11
 	VXORPS  Z12, Z12, Z12
 	VXORPS  Z13, Z13, Z13
 	VXORPS  Z14, Z14, Z14
-	LEAQ    (AX)(R8*1), R9
-	LEAQ    (CX)(R8*1), R10
-	MOVQ    DI, R11
-	SUBQ    $0x02, R11
+	LEAQ    (AX)(R9*1), R10
+	LEAQ    (CX)(R9*1), R11
+	MOVQ    R8, R12
+	SUBQ    $0x02, R12
 	JLT     last40
 
 pair39:
+	PREFETCHT0   4096(R11)
+	PREFETCHT0   4096(R11)(DI*1)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R10)(BX*1)
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4096(R9)(SI*1)
-	VMOVUPS      (R10), Z15
-	VMOVUPS      (R10)(BX*1), Z16
+	PREFETCHT0   4096(R10)(SI*1)
+	VMOVUPS      (R11), Z15
+	VMOVUPS      (R11)(DI*1), Z16
 	VMULPS       Z9, Z15, Z17
 	VMULPS       Z9, Z16, Z18
 	VADDPS       Z10, Z17, Z17
@@ -1344,29 +1346,29 @@ pair39:
 	VFMADD213PS  Z6, Z18, Z20
 	VMULPS       Z19, Z21, Z17
 	VMULPS       Z20, Z22, Z18
-	VMOVUPS      (R9), Z19
-	VMOVUPS      (R9)(SI*1), Z20
+	VMOVUPS      (R10), Z19
+	VMOVUPS      (R10)(SI*1), Z20
 	VMULPS       Z19, Z17, Z17
 	VMULPS       Z20, Z18, Z18
-	VMOVUPS      Z17, (R9)
-	VMOVUPS      Z18, (R9)(SI*1)
+	VMOVUPS      Z17, (R10)
+	VMOVUPS      Z18, (R10)(SI*1)
 	VADDPS       Z17, Z11, Z11
 	VADDPS       Z18, Z12, Z12
 	VMULPS       Z15, Z17, Z15
 	VMULPS       Z16, Z18, Z16
 	VADDPS       Z15, Z13, Z13
 	VADDPS       Z16, Z14, Z14
-	LEAQ         (R9)(SI*2), R9
-	LEAQ         (R10)(BX*2), R10
-	SUBQ         $0x02, R11
+	LEAQ         (R10)(SI*2), R10
+	LEAQ         (R11)(DI*2), R11
+	SUBQ         $0x02, R12
 	JGE          pair39
 
 last40:
-	CMPQ         R11, $-1
+	CMPQ         R12, $-1
 	JNE          flush41
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMOVUPS      (R10), Z15
+	VMOVUPS      (R11), Z15
 	VMULPS       Z9, Z15, Z9
 	VADDPS       Z10, Z9, Z9
 	VMAXPS       Z9, Z8, Z9
@@ -1392,55 +1394,55 @@ last40:
 	VMULPS       Z16, Z10, Z10
 	VFMADD213PS  Z6, Z9, Z10
 	VMULPS       Z10, Z16, Z9
-	VMOVUPS      (R9), Z10
+	VMOVUPS      (R10), Z10
 	VMULPS       Z10, Z9, Z9
-	VMOVUPS      Z9, (R9)
+	VMOVUPS      Z9, (R10)
 	VADDPS       Z9, Z11, Z11
 	VMULPS       Z15, Z9, Z9
 	VADDPS       Z9, Z13, Z13
 
 flush41:
-	MOVQ    sum_base+104(FP), R9
-	VMOVUPS (R9)(R8*1), Z9
+	MOVQ    sum_base+120(FP), R10
+	VMOVUPS (R10)(R9*1), Z9
 	VADDPS  Z12, Z11, Z10
 	VADDPS  Z10, Z9, Z9
-	VMOVUPS Z9, (R9)(R8*1)
-	MOVQ    sumX_base+128(FP), R9
-	VMOVUPS (R9)(R8*1), Z9
+	VMOVUPS Z9, (R10)(R9*1)
+	MOVQ    sumX_base+144(FP), R10
+	VMOVUPS (R10)(R9*1), Z9
 	VADDPS  Z14, Z13, Z10
 	VADDPS  Z10, Z9, Z9
-	VMOVUPS Z9, (R9)(R8*1)
-	ADDQ    $0x40, R8
+	VMOVUPS Z9, (R10)(R9*1)
+	ADDQ    $0x40, R9
 	JMP     vector35
 
 tail36:
-	SHRQ      $0x02, R9
+	SHRQ      $0x02, R10
 	JEQ       end37
-	MOVQ      $-1, R10
-	BZHIQ     R9, R10, R10
-	KMOVW     R10, K1
-	SHRQ      $0x10, R10
-	MOVQ      scale_base+56(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z9
-	MOVQ      shift_base+80(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z10
+	MOVQ      $-1, R11
+	BZHIQ     R10, R11, R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	MOVQ      scale_base+72(FP), R10
+	VMOVUPS.Z (R10)(R9*1), K1, Z9
+	MOVQ      shift_base+96(FP), R10
+	VMOVUPS.Z (R10)(R9*1), K1, Z10
 	VXORPS    Z11, Z11, Z11
 	VXORPS    Z12, Z12, Z12
 	VXORPS    Z13, Z13, Z13
 	VXORPS    Z14, Z14, Z14
-	LEAQ      (AX)(R8*1), R9
-	LEAQ      (CX)(R8*1), R10
-	MOVQ      DI, R11
-	SUBQ      $0x02, R11
+	LEAQ      (AX)(R9*1), R10
+	LEAQ      (CX)(R9*1), R11
+	MOVQ      R8, R12
+	SUBQ      $0x02, R12
 	JLT       last43
 
 pair42:
+	PREFETCHT0   4096(R11)
+	PREFETCHT0   4096(R11)(DI*1)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R10)(BX*1)
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4096(R9)(SI*1)
-	VMOVUPS.Z    (R10), K1, Z15
-	VMOVUPS.Z    (R10)(BX*1), K1, Z16
+	PREFETCHT0   4096(R10)(SI*1)
+	VMOVUPS.Z    (R11), K1, Z15
+	VMOVUPS.Z    (R11)(DI*1), K1, Z16
 	VMULPS       Z9, Z15, Z17
 	VMULPS       Z9, Z16, Z18
 	VADDPS       Z10, Z17, Z17
@@ -1491,29 +1493,29 @@ pair42:
 	VFMADD213PS  Z6, Z18, Z20
 	VMULPS       Z19, Z21, Z17
 	VMULPS       Z20, Z22, Z18
-	VMOVUPS.Z    (R9), K1, Z19
-	VMOVUPS.Z    (R9)(SI*1), K1, Z20
+	VMOVUPS.Z    (R10), K1, Z19
+	VMOVUPS.Z    (R10)(SI*1), K1, Z20
 	VMULPS       Z19, Z17, Z17
 	VMULPS       Z20, Z18, Z18
-	VMOVUPS      Z17, K1, (R9)
-	VMOVUPS      Z18, K1, (R9)(SI*1)
+	VMOVUPS      Z17, K1, (R10)
+	VMOVUPS      Z18, K1, (R10)(SI*1)
 	VADDPS       Z17, Z11, Z11
 	VADDPS       Z18, Z12, Z12
 	VMULPS       Z15, Z17, Z15
 	VMULPS       Z16, Z18, Z16
 	VADDPS       Z15, Z13, Z13
 	VADDPS       Z16, Z14, Z14
-	LEAQ         (R9)(SI*2), R9
-	LEAQ         (R10)(BX*2), R10
-	SUBQ         $0x02, R11
+	LEAQ         (R10)(SI*2), R10
+	LEAQ         (R11)(DI*2), R11
+	SUBQ         $0x02, R12
 	JGE          pair42
 
 last43:
-	CMPQ         R11, $-1
+	CMPQ         R12, $-1
 	JNE          flush44
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMOVUPS.Z    (R10), K1, Z15
+	VMOVUPS.Z    (R11), K1, Z15
 	VMULPS       Z9, Z15, Z9
 	VADDPS       Z10, Z9, Z9
 	VMAXPS       Z9, Z8, Z9
@@ -1539,33 +1541,33 @@ last43:
 	VMULPS       Z16, Z10, Z10
 	VFMADD213PS  Z6, Z9, Z10
 	VMULPS       Z10, Z16, Z9
-	VMOVUPS.Z    (R9), K1, Z10
+	VMOVUPS.Z    (R10), K1, Z10
 	VMULPS       Z10, Z9, Z9
-	VMOVUPS      Z9, K1, (R9)
+	VMOVUPS      Z9, K1, (R10)
 	VADDPS       Z9, Z11, Z11
 	VMULPS       Z15, Z9, Z9
 	VADDPS       Z9, Z13, Z13
 
 flush44:
-	MOVQ      sum_base+104(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z9
+	MOVQ      sum_base+120(FP), R10
+	VMOVUPS.Z (R10)(R9*1), K1, Z9
 	VADDPS    Z12, Z11, Z10
 	VADDPS    Z10, Z9, Z9
-	VMOVUPS   Z9, K1, (R9)(R8*1)
-	MOVQ      sumX_base+128(FP), R9
-	VMOVUPS.Z (R9)(R8*1), K1, Z9
+	VMOVUPS   Z9, K1, (R10)(R9*1)
+	MOVQ      sumX_base+144(FP), R10
+	VMOVUPS.Z (R10)(R9*1), K1, Z9
 	VADDPS    Z14, Z13, Z10
 	VADDPS    Z10, Z9, Z9
-	VMOVUPS   Z9, K1, (R9)(R8*1)
+	VMOVUPS   Z9, K1, (R10)(R9*1)
 
 end37:
-	MOVQ  DI, R9
-	IMULQ SI, R9
-	ADDQ  R9, AX
-	MOVQ  DI, R9
-	IMULQ BX, R9
-	ADDQ  R9, CX
-	SUBQ  DI, DX
+	MOVQ  R8, R10
+	IMULQ SI, R10
+	ADDQ  R10, AX
+	MOVQ  R8, R10
+	IMULQ DI, R10
+	ADDQ  R10, CX
+	SUBQ  R8, DX
 	JNE   block34
 
 done38:
@@ -1711,187 +1713,195 @@ done49:
 	VZEROUPPER
 	RET
 
-// func affine3AVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·affine3AVX512(SB), NOSPLIT, $0-160
-	MOVQ  a_len+88(FP), AX
+TEXT ·affine3AVX512(SB), NOSPLIT, $0-176
+	MOVQ  a_len+112(FP), AX
 	MOVQ  dx_base+0(FP), CX
-	MOVQ  du_base+24(FP), DX
-	MOVQ  x_base+56(FP), BX
-	MOVQ  a_base+80(FP), SI
-	MOVQ  b_base+104(FP), DI
-	MOVQ  c_base+128(FP), R8
-	MOVQ  pixels+152(FP), R9
+	MOVQ  du_base+32(FP), DX
+	MOVQ  x_base+64(FP), BX
+	MOVQ  a_base+104(FP), SI
+	MOVQ  b_base+128(FP), DI
+	MOVQ  c_base+152(FP), R8
+	MOVQ  pixels+96(FP), R9
 	MOVQ  AX, R10
 	SHLQ  $0x02, R10
-	MOVQ  duPix+48(FP), R11
+	MOVQ  dxPix+24(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  duPix+56(FP), R11
 	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ANDQ  $0x1f, R12
-	MOVQ  $-1, R13
-	BZHIQ R12, R13, R13
-	KMOVW R13, K1
-	SHRQ  $0x10, R13
-	KMOVW R13, K2
-	SHRQ  $0x10, R13
+	MOVQ  xPix+88(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  AX, R13
+	ANDQ  $0x1f, R13
+	MOVQ  $-1, R14
+	BZHIQ R13, R14, R14
+	KMOVW R14, K1
+	SHRQ  $0x10, R14
+	KMOVW R14, K2
+	SHRQ  $0x10, R14
 	SUBQ  $0x20, AX
 	SHLQ  $0x02, AX
 
 pixel56:
-	XORQ R13, R13
-	CMPQ R13, AX
+	XORQ R14, R14
+	CMPQ R14, AX
 	JGT  tail58
 
 vector57:
-	VMOVUPS (DX)(R13*1), Z0
-	VMOVUPS 64(DX)(R13*1), Z1
-	VMOVUPS (SI)(R13*1), Z2
-	VMOVUPS 64(SI)(R13*1), Z3
+	VMOVUPS (DX)(R14*1), Z0
+	VMOVUPS 64(DX)(R14*1), Z1
+	VMOVUPS (SI)(R14*1), Z2
+	VMOVUPS 64(SI)(R14*1), Z3
 	VMULPS  Z2, Z0, Z0
 	VMULPS  Z3, Z1, Z1
-	VMOVUPS (BX)(R13*1), Z2
-	VMOVUPS 64(BX)(R13*1), Z3
-	VMOVUPS (DI)(R13*1), Z4
-	VMOVUPS 64(DI)(R13*1), Z5
+	VMOVUPS (BX)(R14*1), Z2
+	VMOVUPS 64(BX)(R14*1), Z3
+	VMOVUPS (DI)(R14*1), Z4
+	VMOVUPS 64(DI)(R14*1), Z5
 	VMULPS  Z4, Z2, Z2
 	VMULPS  Z5, Z3, Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (R8)(R13*1), Z2
-	VMOVUPS 64(R8)(R13*1), Z3
+	VMOVUPS (R8)(R14*1), Z2
+	VMOVUPS 64(R8)(R14*1), Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS Z0, (CX)(R13*1)
-	VMOVUPS Z1, 64(CX)(R13*1)
-	ADDQ    $0x80, R13
-	CMPQ    R13, AX
+	VMOVUPS Z0, (CX)(R14*1)
+	VMOVUPS Z1, 64(CX)(R14*1)
+	ADDQ    $0x80, R14
+	CMPQ    R14, AX
 	JLE     vector57
 
 tail58:
-	TESTQ     R12, R12
+	TESTQ     R13, R13
 	JEQ       next59
-	VMOVUPS.Z (DX)(R13*1), K1, Z0
-	VMOVUPS.Z 64(DX)(R13*1), K2, Z1
-	VMOVUPS.Z (SI)(R13*1), K1, Z2
-	VMOVUPS.Z 64(SI)(R13*1), K2, Z3
+	VMOVUPS.Z (DX)(R14*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R14*1), K2, Z1
+	VMOVUPS.Z (SI)(R14*1), K1, Z2
+	VMOVUPS.Z 64(SI)(R14*1), K2, Z3
 	VMULPS    Z2, Z0, Z0
 	VMULPS    Z3, Z1, Z1
-	VMOVUPS.Z (BX)(R13*1), K1, Z2
-	VMOVUPS.Z 64(BX)(R13*1), K2, Z3
-	VMOVUPS.Z (DI)(R13*1), K1, Z4
-	VMOVUPS.Z 64(DI)(R13*1), K2, Z5
+	VMOVUPS.Z (BX)(R14*1), K1, Z2
+	VMOVUPS.Z 64(BX)(R14*1), K2, Z3
+	VMOVUPS.Z (DI)(R14*1), K1, Z4
+	VMOVUPS.Z 64(DI)(R14*1), K2, Z5
 	VMULPS    Z4, Z2, Z2
 	VMULPS    Z5, Z3, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (R8)(R13*1), K1, Z2
-	VMOVUPS.Z 64(R8)(R13*1), K2, Z3
+	VMOVUPS.Z (R8)(R14*1), K1, Z2
+	VMOVUPS.Z 64(R8)(R14*1), K2, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS   Z0, K1, (CX)(R13*1)
-	VMOVUPS   Z1, K2, 64(CX)(R13*1)
+	VMOVUPS   Z0, K1, (CX)(R14*1)
+	VMOVUPS   Z1, K2, 64(CX)(R14*1)
 
 next59:
 	ADDQ R10, CX
 	ADDQ R11, DX
-	ADDQ R10, BX
+	ADDQ R12, BX
 	DECQ R9
 	JNE  pixel56
 	VZEROUPPER
 	RET
 
-// func affine3AddAVX512(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AddAVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-160
-	MOVQ  a_len+88(FP), AX
+TEXT ·affine3AddAVX512(SB), NOSPLIT, $0-176
+	MOVQ  a_len+112(FP), AX
 	MOVQ  dx_base+0(FP), CX
-	MOVQ  du_base+24(FP), DX
-	MOVQ  x_base+56(FP), BX
-	MOVQ  a_base+80(FP), SI
-	MOVQ  b_base+104(FP), DI
-	MOVQ  c_base+128(FP), R8
-	MOVQ  pixels+152(FP), R9
+	MOVQ  du_base+32(FP), DX
+	MOVQ  x_base+64(FP), BX
+	MOVQ  a_base+104(FP), SI
+	MOVQ  b_base+128(FP), DI
+	MOVQ  c_base+152(FP), R8
+	MOVQ  pixels+96(FP), R9
 	MOVQ  AX, R10
 	SHLQ  $0x02, R10
-	MOVQ  duPix+48(FP), R11
+	MOVQ  dxPix+24(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  duPix+56(FP), R11
 	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ANDQ  $0x1f, R12
-	MOVQ  $-1, R13
-	BZHIQ R12, R13, R13
-	KMOVW R13, K1
-	SHRQ  $0x10, R13
-	KMOVW R13, K2
-	SHRQ  $0x10, R13
+	MOVQ  xPix+88(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  AX, R13
+	ANDQ  $0x1f, R13
+	MOVQ  $-1, R14
+	BZHIQ R13, R14, R14
+	KMOVW R14, K1
+	SHRQ  $0x10, R14
+	KMOVW R14, K2
+	SHRQ  $0x10, R14
 	SUBQ  $0x20, AX
 	SHLQ  $0x02, AX
 
 pixel60:
-	XORQ R13, R13
-	CMPQ R13, AX
+	XORQ R14, R14
+	CMPQ R14, AX
 	JGT  tail62
 
 vector61:
-	VMOVUPS (DX)(R13*1), Z0
-	VMOVUPS 64(DX)(R13*1), Z1
-	VMOVUPS (SI)(R13*1), Z2
-	VMOVUPS 64(SI)(R13*1), Z3
+	VMOVUPS (DX)(R14*1), Z0
+	VMOVUPS 64(DX)(R14*1), Z1
+	VMOVUPS (SI)(R14*1), Z2
+	VMOVUPS 64(SI)(R14*1), Z3
 	VMULPS  Z2, Z0, Z0
 	VMULPS  Z3, Z1, Z1
-	VMOVUPS (BX)(R13*1), Z2
-	VMOVUPS 64(BX)(R13*1), Z3
-	VMOVUPS (DI)(R13*1), Z4
-	VMOVUPS 64(DI)(R13*1), Z5
+	VMOVUPS (BX)(R14*1), Z2
+	VMOVUPS 64(BX)(R14*1), Z3
+	VMOVUPS (DI)(R14*1), Z4
+	VMOVUPS 64(DI)(R14*1), Z5
 	VMULPS  Z4, Z2, Z2
 	VMULPS  Z5, Z3, Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (R8)(R13*1), Z2
-	VMOVUPS 64(R8)(R13*1), Z3
+	VMOVUPS (R8)(R14*1), Z2
+	VMOVUPS 64(R8)(R14*1), Z3
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z3, Z1, Z1
-	VMOVUPS (CX)(R13*1), Z2
-	VMOVUPS 64(CX)(R13*1), Z3
+	VMOVUPS (CX)(R14*1), Z2
+	VMOVUPS 64(CX)(R14*1), Z3
 	VADDPS  Z0, Z2, Z0
 	VADDPS  Z1, Z3, Z1
-	VMOVUPS Z0, (CX)(R13*1)
-	VMOVUPS Z1, 64(CX)(R13*1)
-	ADDQ    $0x80, R13
-	CMPQ    R13, AX
+	VMOVUPS Z0, (CX)(R14*1)
+	VMOVUPS Z1, 64(CX)(R14*1)
+	ADDQ    $0x80, R14
+	CMPQ    R14, AX
 	JLE     vector61
 
 tail62:
-	TESTQ     R12, R12
+	TESTQ     R13, R13
 	JEQ       next63
-	VMOVUPS.Z (DX)(R13*1), K1, Z0
-	VMOVUPS.Z 64(DX)(R13*1), K2, Z1
-	VMOVUPS.Z (SI)(R13*1), K1, Z2
-	VMOVUPS.Z 64(SI)(R13*1), K2, Z3
+	VMOVUPS.Z (DX)(R14*1), K1, Z0
+	VMOVUPS.Z 64(DX)(R14*1), K2, Z1
+	VMOVUPS.Z (SI)(R14*1), K1, Z2
+	VMOVUPS.Z 64(SI)(R14*1), K2, Z3
 	VMULPS    Z2, Z0, Z0
 	VMULPS    Z3, Z1, Z1
-	VMOVUPS.Z (BX)(R13*1), K1, Z2
-	VMOVUPS.Z 64(BX)(R13*1), K2, Z3
-	VMOVUPS.Z (DI)(R13*1), K1, Z4
-	VMOVUPS.Z 64(DI)(R13*1), K2, Z5
+	VMOVUPS.Z (BX)(R14*1), K1, Z2
+	VMOVUPS.Z 64(BX)(R14*1), K2, Z3
+	VMOVUPS.Z (DI)(R14*1), K1, Z4
+	VMOVUPS.Z 64(DI)(R14*1), K2, Z5
 	VMULPS    Z4, Z2, Z2
 	VMULPS    Z5, Z3, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (R8)(R13*1), K1, Z2
-	VMOVUPS.Z 64(R8)(R13*1), K2, Z3
+	VMOVUPS.Z (R8)(R14*1), K1, Z2
+	VMOVUPS.Z 64(R8)(R14*1), K2, Z3
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z (CX)(R13*1), K1, Z2
-	VMOVUPS.Z 64(CX)(R13*1), K2, Z3
+	VMOVUPS.Z (CX)(R14*1), K1, Z2
+	VMOVUPS.Z 64(CX)(R14*1), K2, Z3
 	VADDPS    Z0, Z2, Z0
 	VADDPS    Z1, Z3, Z1
-	VMOVUPS   Z0, K1, (CX)(R13*1)
-	VMOVUPS   Z1, K2, 64(CX)(R13*1)
+	VMOVUPS   Z0, K1, (CX)(R14*1)
+	VMOVUPS   Z1, K2, 64(CX)(R14*1)
 
 next63:
 	ADDQ R10, CX
 	ADDQ R11, DX
-	ADDQ R10, BX
+	ADDQ R12, BX
 	DECQ R9
 	JNE  pixel60
 	VZEROUPPER
@@ -2622,7 +2632,7 @@ done116:
 	RET
 
 // func sumSquaresAVX512(x []float32) float64
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+, SSE2
 TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-32
 	VXORPD Z0, Z0, Z0
 	VXORPD Z1, Z1, Z1
@@ -2633,6 +2643,8 @@ TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-32
 	JLT    tail118
 
 loop117:
+	PREFETCHT0    4096(AX)(DX*1)
+	PREFETCHT0    4160(AX)(DX*1)
 	VMOVUPS       (AX)(DX*1), Z2
 	VMOVUPS       64(AX)(DX*1), Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -2658,6 +2670,8 @@ tail118:
 	SHRQ          $0x10, BX
 	KMOVW         BX, K2
 	SHRQ          $0x10, BX
+	PREFETCHT0    4096(AX)(DX*1)
+	PREFETCHT0    4160(AX)(DX*1)
 	VMOVUPS.Z     (AX)(DX*1), K1, Z2
 	VMOVUPS.Z     64(AX)(DX*1), K2, Z3
 	VEXTRACTF32X8 $0x01, Z2, Y4
@@ -4004,51 +4018,53 @@ next164:
 	VZEROUPPER
 	RET
 
-// func normSiLUGradAVX2(da []float32, daPix int, x []float32, scale []float32, shift []float32, sum []float32, sumX []float32, pixels int)
+// func normSiLUGradAVX2(da []float32, daPix int, x []float32, xPix int, pixels int, scale []float32, shift []float32, sum []float32, sumX []float32)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-160
+TEXT ·normSiLUGradAVX2(SB), NOSPLIT, $0-168
 	VBROADCASTSS vec_42ae0000<>+0(SB), Y0
 	VBROADCASTSS vec_c2ae0000<>+0(SB), Y1
 	VBROADCASTSS vec_3f800000<>+0(SB), Y2
 	MOVQ         da_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
-	MOVQ         pixels+152(FP), DX
-	MOVQ         sum_len+112(FP), BX
+	MOVQ         pixels+64(FP), DX
+	MOVQ         sum_len+128(FP), BX
 	SHLQ         $0x02, BX
 	MOVQ         daPix+24(FP), SI
 	SHLQ         $0x02, SI
+	MOVQ         xPix+56(FP), DI
+	SHLQ         $0x02, DI
 	TESTQ        DX, DX
 	JEQ          done169
 
 block165:
-	MOVQ    $0x00000040, DI
-	CMPQ    DX, DI
-	CMOVQLT DX, DI
-	XORQ    R8, R8
+	MOVQ    $0x00000040, R8
+	CMPQ    DX, R8
+	CMOVQLT DX, R8
+	XORQ    R9, R9
 
 vector166:
-	MOVQ    BX, R9
-	SUBQ    R8, R9
-	CMPQ    R9, $0x20
+	MOVQ    BX, R10
+	SUBQ    R9, R10
+	CMPQ    R10, $0x20
 	JLT     tail167
-	MOVQ    scale_base+56(FP), R9
-	VMOVUPS (R9)(R8*1), Y3
-	MOVQ    shift_base+80(FP), R9
-	VMOVUPS (R9)(R8*1), Y4
+	MOVQ    scale_base+72(FP), R10
+	VMOVUPS (R10)(R9*1), Y3
+	MOVQ    shift_base+96(FP), R10
+	VMOVUPS (R10)(R9*1), Y4
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	VXORPS  Y8, Y8, Y8
-	LEAQ    (AX)(R8*1), R9
-	LEAQ    (CX)(R8*1), R10
-	MOVQ    DI, R11
-	SUBQ    $0x02, R11
+	LEAQ    (AX)(R9*1), R10
+	LEAQ    (CX)(R9*1), R11
+	MOVQ    R8, R12
+	SUBQ    $0x02, R12
 	JLT     last171
 
 pair170:
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMOVUPS      (R10), Y9
+	VMOVUPS      (R11), Y9
 	VMULPS       Y3, Y9, Y10
 	VADDPS       Y4, Y10, Y10
 	VMAXPS       Y10, Y1, Y10
@@ -4074,15 +4090,15 @@ pair170:
 	VMULPS       Y12, Y11, Y11
 	VFMADD213PS  Y2, Y10, Y11
 	VMULPS       Y11, Y12, Y10
-	VMOVUPS      (R9), Y11
+	VMOVUPS      (R10), Y11
 	VMULPS       Y11, Y10, Y10
-	VMOVUPS      Y10, (R9)
+	VMOVUPS      Y10, (R10)
 	VADDPS       Y10, Y5, Y5
 	VMULPS       Y9, Y10, Y9
 	VADDPS       Y9, Y7, Y7
-	PREFETCHT0   4096(R10)(BX*1)
-	PREFETCHT0   4096(R9)(SI*1)
-	VMOVUPS      (R10)(BX*1), Y9
+	PREFETCHT0   4096(R11)(DI*1)
+	PREFETCHT0   4096(R10)(SI*1)
+	VMOVUPS      (R11)(DI*1), Y9
 	VMULPS       Y3, Y9, Y10
 	VADDPS       Y4, Y10, Y10
 	VMAXPS       Y10, Y1, Y10
@@ -4108,23 +4124,23 @@ pair170:
 	VMULPS       Y12, Y11, Y11
 	VFMADD213PS  Y2, Y10, Y11
 	VMULPS       Y11, Y12, Y10
-	VMOVUPS      (R9)(SI*1), Y11
+	VMOVUPS      (R10)(SI*1), Y11
 	VMULPS       Y11, Y10, Y10
-	VMOVUPS      Y10, (R9)(SI*1)
+	VMOVUPS      Y10, (R10)(SI*1)
 	VADDPS       Y10, Y6, Y6
 	VMULPS       Y9, Y10, Y9
 	VADDPS       Y9, Y8, Y8
-	LEAQ         (R9)(SI*2), R9
-	LEAQ         (R10)(BX*2), R10
-	SUBQ         $0x02, R11
+	LEAQ         (R10)(SI*2), R10
+	LEAQ         (R11)(DI*2), R11
+	SUBQ         $0x02, R12
 	JGE          pair170
 
 last171:
-	CMPQ         R11, $-1
+	CMPQ         R12, $-1
 	JNE          flush172
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMOVUPS      (R10), Y9
+	VMOVUPS      (R11), Y9
 	VMULPS       Y3, Y9, Y3
 	VADDPS       Y4, Y3, Y3
 	VMAXPS       Y3, Y1, Y3
@@ -4150,52 +4166,52 @@ last171:
 	VMULPS       Y10, Y4, Y4
 	VFMADD213PS  Y2, Y3, Y4
 	VMULPS       Y4, Y10, Y3
-	VMOVUPS      (R9), Y4
+	VMOVUPS      (R10), Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R9)
+	VMOVUPS      Y3, (R10)
 	VADDPS       Y3, Y5, Y5
 	VMULPS       Y9, Y3, Y3
 	VADDPS       Y3, Y7, Y7
 
 flush172:
-	MOVQ    sum_base+104(FP), R9
-	VMOVUPS (R9)(R8*1), Y3
+	MOVQ    sum_base+120(FP), R10
+	VMOVUPS (R10)(R9*1), Y3
 	VADDPS  Y6, Y5, Y4
 	VADDPS  Y4, Y3, Y3
-	VMOVUPS Y3, (R9)(R8*1)
-	MOVQ    sumX_base+128(FP), R9
-	VMOVUPS (R9)(R8*1), Y3
+	VMOVUPS Y3, (R10)(R9*1)
+	MOVQ    sumX_base+144(FP), R10
+	VMOVUPS (R10)(R9*1), Y3
 	VADDPS  Y8, Y7, Y4
 	VADDPS  Y4, Y3, Y3
-	VMOVUPS Y3, (R9)(R8*1)
-	ADDQ    $0x20, R8
+	VMOVUPS Y3, (R10)(R9*1)
+	ADDQ    $0x20, R9
 	JMP     vector166
 
 tail167:
-	SHRQ       $0x02, R9
+	SHRQ       $0x02, R10
 	JEQ        end168
-	LEAQ       vec_lanes<>+64(SB), R10
-	SHLQ       $0x02, R9
-	SUBQ       R9, R10
-	VMOVUPS    (R10), Y3
-	MOVQ       scale_base+56(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y3, Y4
-	MOVQ       shift_base+80(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y3, Y5
+	LEAQ       vec_lanes<>+64(SB), R11
+	SHLQ       $0x02, R10
+	SUBQ       R10, R11
+	VMOVUPS    (R11), Y3
+	MOVQ       scale_base+72(FP), R10
+	VMASKMOVPS (R10)(R9*1), Y3, Y4
+	MOVQ       shift_base+96(FP), R10
+	VMASKMOVPS (R10)(R9*1), Y3, Y5
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	LEAQ       (AX)(R8*1), R9
-	LEAQ       (CX)(R8*1), R10
-	MOVQ       DI, R11
-	SUBQ       $0x02, R11
+	LEAQ       (AX)(R9*1), R10
+	LEAQ       (CX)(R9*1), R11
+	MOVQ       R8, R12
+	SUBQ       $0x02, R12
 	JLT        last174
 
 pair173:
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMASKMOVPS   (R10), Y3, Y10
+	VMASKMOVPS   (R11), Y3, Y10
 	VMULPS       Y4, Y10, Y11
 	VADDPS       Y5, Y11, Y11
 	VMAXPS       Y11, Y1, Y11
@@ -4221,15 +4237,15 @@ pair173:
 	VMULPS       Y13, Y12, Y12
 	VFMADD213PS  Y2, Y11, Y12
 	VMULPS       Y12, Y13, Y11
-	VMASKMOVPS   (R9), Y3, Y12
+	VMASKMOVPS   (R10), Y3, Y12
 	VMULPS       Y12, Y11, Y11
-	VMASKMOVPS   Y11, Y3, (R9)
+	VMASKMOVPS   Y11, Y3, (R10)
 	VADDPS       Y11, Y6, Y6
 	VMULPS       Y10, Y11, Y10
 	VADDPS       Y10, Y8, Y8
-	PREFETCHT0   4096(R10)(BX*1)
-	PREFETCHT0   4096(R9)(SI*1)
-	VMASKMOVPS   (R10)(BX*1), Y3, Y10
+	PREFETCHT0   4096(R11)(DI*1)
+	PREFETCHT0   4096(R10)(SI*1)
+	VMASKMOVPS   (R11)(DI*1), Y3, Y10
 	VMULPS       Y4, Y10, Y11
 	VADDPS       Y5, Y11, Y11
 	VMAXPS       Y11, Y1, Y11
@@ -4255,23 +4271,23 @@ pair173:
 	VMULPS       Y13, Y12, Y12
 	VFMADD213PS  Y2, Y11, Y12
 	VMULPS       Y12, Y13, Y11
-	VMASKMOVPS   (R9)(SI*1), Y3, Y12
+	VMASKMOVPS   (R10)(SI*1), Y3, Y12
 	VMULPS       Y12, Y11, Y11
-	VMASKMOVPS   Y11, Y3, (R9)(SI*1)
+	VMASKMOVPS   Y11, Y3, (R10)(SI*1)
 	VADDPS       Y11, Y7, Y7
 	VMULPS       Y10, Y11, Y10
 	VADDPS       Y10, Y9, Y9
-	LEAQ         (R9)(SI*2), R9
-	LEAQ         (R10)(BX*2), R10
-	SUBQ         $0x02, R11
+	LEAQ         (R10)(SI*2), R10
+	LEAQ         (R11)(DI*2), R11
+	SUBQ         $0x02, R12
 	JGE          pair173
 
 last174:
-	CMPQ         R11, $-1
+	CMPQ         R12, $-1
 	JNE          flush175
+	PREFETCHT0   4096(R11)
 	PREFETCHT0   4096(R10)
-	PREFETCHT0   4096(R9)
-	VMASKMOVPS   (R10), Y3, Y10
+	VMASKMOVPS   (R11), Y3, Y10
 	VMULPS       Y4, Y10, Y4
 	VADDPS       Y5, Y4, Y4
 	VMAXPS       Y4, Y1, Y4
@@ -4297,33 +4313,33 @@ last174:
 	VMULPS       Y11, Y5, Y5
 	VFMADD213PS  Y2, Y4, Y5
 	VMULPS       Y5, Y11, Y4
-	VMASKMOVPS   (R9), Y3, Y5
+	VMASKMOVPS   (R10), Y3, Y5
 	VMULPS       Y5, Y4, Y4
-	VMASKMOVPS   Y4, Y3, (R9)
+	VMASKMOVPS   Y4, Y3, (R10)
 	VADDPS       Y4, Y6, Y6
 	VMULPS       Y10, Y4, Y4
 	VADDPS       Y4, Y8, Y8
 
 flush175:
-	MOVQ       sum_base+104(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y3, Y4
+	MOVQ       sum_base+120(FP), R10
+	VMASKMOVPS (R10)(R9*1), Y3, Y4
 	VADDPS     Y7, Y6, Y5
 	VADDPS     Y5, Y4, Y4
-	VMASKMOVPS Y4, Y3, (R9)(R8*1)
-	MOVQ       sumX_base+128(FP), R9
-	VMASKMOVPS (R9)(R8*1), Y3, Y4
+	VMASKMOVPS Y4, Y3, (R10)(R9*1)
+	MOVQ       sumX_base+144(FP), R10
+	VMASKMOVPS (R10)(R9*1), Y3, Y4
 	VADDPS     Y9, Y8, Y5
 	VADDPS     Y5, Y4, Y4
-	VMASKMOVPS Y4, Y3, (R9)(R8*1)
+	VMASKMOVPS Y4, Y3, (R10)(R9*1)
 
 end168:
-	MOVQ  DI, R9
-	IMULQ SI, R9
-	ADDQ  R9, AX
-	MOVQ  DI, R9
-	IMULQ BX, R9
-	ADDQ  R9, CX
-	SUBQ  DI, DX
+	MOVQ  R8, R10
+	IMULQ SI, R10
+	ADDQ  R10, AX
+	MOVQ  R8, R10
+	IMULQ DI, R10
+	ADDQ  R10, CX
+	SUBQ  R8, DX
 	JNE   block165
 
 done169:
@@ -4469,187 +4485,195 @@ done180:
 	VZEROUPPER
 	RET
 
-// func affine3AVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 // Requires: AVX
-TEXT ·affine3AVX2(SB), NOSPLIT, $0-160
-	MOVQ    a_len+88(FP), AX
+TEXT ·affine3AVX2(SB), NOSPLIT, $0-176
+	MOVQ    a_len+112(FP), AX
 	MOVQ    dx_base+0(FP), CX
-	MOVQ    du_base+24(FP), DX
-	MOVQ    x_base+56(FP), BX
-	MOVQ    a_base+80(FP), SI
-	MOVQ    b_base+104(FP), DI
-	MOVQ    c_base+128(FP), R8
-	MOVQ    pixels+152(FP), R9
+	MOVQ    du_base+32(FP), DX
+	MOVQ    x_base+64(FP), BX
+	MOVQ    a_base+104(FP), SI
+	MOVQ    b_base+128(FP), DI
+	MOVQ    c_base+152(FP), R8
+	MOVQ    pixels+96(FP), R9
 	MOVQ    AX, R10
 	SHLQ    $0x02, R10
-	MOVQ    duPix+48(FP), R11
+	MOVQ    dxPix+24(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    duPix+56(FP), R11
 	SHLQ    $0x02, R11
-	MOVQ    AX, R12
-	ANDQ    $0x0f, R12
-	LEAQ    vec_lanes<>+64(SB), R13
-	MOVQ    R12, R14
-	SHLQ    $0x02, R14
-	SUBQ    R14, R13
-	VMOVUPS (R13), Y0
-	VMOVUPS 32(R13), Y1
+	MOVQ    xPix+88(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    AX, R13
+	ANDQ    $0x0f, R13
+	LEAQ    vec_lanes<>+64(SB), R14
+	MOVQ    R13, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, R14
+	VMOVUPS (R14), Y0
+	VMOVUPS 32(R14), Y1
 	SUBQ    $0x10, AX
 	SHLQ    $0x02, AX
 
 pixel187:
-	XORQ R13, R13
-	CMPQ R13, AX
+	XORQ R14, R14
+	CMPQ R14, AX
 	JGT  tail189
 
 vector188:
-	VMOVUPS (DX)(R13*1), Y2
-	VMOVUPS 32(DX)(R13*1), Y3
-	VMOVUPS (SI)(R13*1), Y4
-	VMOVUPS 32(SI)(R13*1), Y5
+	VMOVUPS (DX)(R14*1), Y2
+	VMOVUPS 32(DX)(R14*1), Y3
+	VMOVUPS (SI)(R14*1), Y4
+	VMOVUPS 32(SI)(R14*1), Y5
 	VMULPS  Y4, Y2, Y2
 	VMULPS  Y5, Y3, Y3
-	VMOVUPS (BX)(R13*1), Y4
-	VMOVUPS 32(BX)(R13*1), Y5
-	VMOVUPS (DI)(R13*1), Y6
-	VMOVUPS 32(DI)(R13*1), Y7
+	VMOVUPS (BX)(R14*1), Y4
+	VMOVUPS 32(BX)(R14*1), Y5
+	VMOVUPS (DI)(R14*1), Y6
+	VMOVUPS 32(DI)(R14*1), Y7
 	VMULPS  Y6, Y4, Y4
 	VMULPS  Y7, Y5, Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (R8)(R13*1), Y4
-	VMOVUPS 32(R8)(R13*1), Y5
+	VMOVUPS (R8)(R14*1), Y4
+	VMOVUPS 32(R8)(R14*1), Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS Y2, (CX)(R13*1)
-	VMOVUPS Y3, 32(CX)(R13*1)
-	ADDQ    $0x40, R13
-	CMPQ    R13, AX
+	VMOVUPS Y2, (CX)(R14*1)
+	VMOVUPS Y3, 32(CX)(R14*1)
+	ADDQ    $0x40, R14
+	CMPQ    R14, AX
 	JLE     vector188
 
 tail189:
-	TESTQ      R12, R12
+	TESTQ      R13, R13
 	JEQ        next190
-	VMASKMOVPS (DX)(R13*1), Y0, Y2
-	VMASKMOVPS 32(DX)(R13*1), Y1, Y3
-	VMASKMOVPS (SI)(R13*1), Y0, Y4
-	VMASKMOVPS 32(SI)(R13*1), Y1, Y5
+	VMASKMOVPS (DX)(R14*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R14*1), Y1, Y3
+	VMASKMOVPS (SI)(R14*1), Y0, Y4
+	VMASKMOVPS 32(SI)(R14*1), Y1, Y5
 	VMULPS     Y4, Y2, Y2
 	VMULPS     Y5, Y3, Y3
-	VMASKMOVPS (BX)(R13*1), Y0, Y4
-	VMASKMOVPS 32(BX)(R13*1), Y1, Y5
-	VMASKMOVPS (DI)(R13*1), Y0, Y6
-	VMASKMOVPS 32(DI)(R13*1), Y1, Y7
+	VMASKMOVPS (BX)(R14*1), Y0, Y4
+	VMASKMOVPS 32(BX)(R14*1), Y1, Y5
+	VMASKMOVPS (DI)(R14*1), Y0, Y6
+	VMASKMOVPS 32(DI)(R14*1), Y1, Y7
 	VMULPS     Y6, Y4, Y4
 	VMULPS     Y7, Y5, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (R8)(R13*1), Y0, Y4
-	VMASKMOVPS 32(R8)(R13*1), Y1, Y5
+	VMASKMOVPS (R8)(R14*1), Y0, Y4
+	VMASKMOVPS 32(R8)(R14*1), Y1, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS Y2, Y0, (CX)(R13*1)
-	VMASKMOVPS Y3, Y1, 32(CX)(R13*1)
+	VMASKMOVPS Y2, Y0, (CX)(R14*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R14*1)
 
 next190:
 	ADDQ R10, CX
 	ADDQ R11, DX
-	ADDQ R10, BX
+	ADDQ R12, BX
 	DECQ R9
 	JNE  pixel187
 	VZEROUPPER
 	RET
 
-// func affine3AddAVX2(dx []float32, du []float32, duPix int, x []float32, a []float32, b []float32, c []float32, pixels int)
+// func affine3AddAVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix int, pixels int, a []float32, b []float32, c []float32)
 // Requires: AVX
-TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-160
-	MOVQ    a_len+88(FP), AX
+TEXT ·affine3AddAVX2(SB), NOSPLIT, $0-176
+	MOVQ    a_len+112(FP), AX
 	MOVQ    dx_base+0(FP), CX
-	MOVQ    du_base+24(FP), DX
-	MOVQ    x_base+56(FP), BX
-	MOVQ    a_base+80(FP), SI
-	MOVQ    b_base+104(FP), DI
-	MOVQ    c_base+128(FP), R8
-	MOVQ    pixels+152(FP), R9
+	MOVQ    du_base+32(FP), DX
+	MOVQ    x_base+64(FP), BX
+	MOVQ    a_base+104(FP), SI
+	MOVQ    b_base+128(FP), DI
+	MOVQ    c_base+152(FP), R8
+	MOVQ    pixels+96(FP), R9
 	MOVQ    AX, R10
 	SHLQ    $0x02, R10
-	MOVQ    duPix+48(FP), R11
+	MOVQ    dxPix+24(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    duPix+56(FP), R11
 	SHLQ    $0x02, R11
-	MOVQ    AX, R12
-	ANDQ    $0x0f, R12
-	LEAQ    vec_lanes<>+64(SB), R13
-	MOVQ    R12, R14
-	SHLQ    $0x02, R14
-	SUBQ    R14, R13
-	VMOVUPS (R13), Y0
-	VMOVUPS 32(R13), Y1
+	MOVQ    xPix+88(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    AX, R13
+	ANDQ    $0x0f, R13
+	LEAQ    vec_lanes<>+64(SB), R14
+	MOVQ    R13, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, R14
+	VMOVUPS (R14), Y0
+	VMOVUPS 32(R14), Y1
 	SUBQ    $0x10, AX
 	SHLQ    $0x02, AX
 
 pixel191:
-	XORQ R13, R13
-	CMPQ R13, AX
+	XORQ R14, R14
+	CMPQ R14, AX
 	JGT  tail193
 
 vector192:
-	VMOVUPS (DX)(R13*1), Y2
-	VMOVUPS 32(DX)(R13*1), Y3
-	VMOVUPS (SI)(R13*1), Y4
-	VMOVUPS 32(SI)(R13*1), Y5
+	VMOVUPS (DX)(R14*1), Y2
+	VMOVUPS 32(DX)(R14*1), Y3
+	VMOVUPS (SI)(R14*1), Y4
+	VMOVUPS 32(SI)(R14*1), Y5
 	VMULPS  Y4, Y2, Y2
 	VMULPS  Y5, Y3, Y3
-	VMOVUPS (BX)(R13*1), Y4
-	VMOVUPS 32(BX)(R13*1), Y5
-	VMOVUPS (DI)(R13*1), Y6
-	VMOVUPS 32(DI)(R13*1), Y7
+	VMOVUPS (BX)(R14*1), Y4
+	VMOVUPS 32(BX)(R14*1), Y5
+	VMOVUPS (DI)(R14*1), Y6
+	VMOVUPS 32(DI)(R14*1), Y7
 	VMULPS  Y6, Y4, Y4
 	VMULPS  Y7, Y5, Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (R8)(R13*1), Y4
-	VMOVUPS 32(R8)(R13*1), Y5
+	VMOVUPS (R8)(R14*1), Y4
+	VMOVUPS 32(R8)(R14*1), Y5
 	VADDPS  Y4, Y2, Y2
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS (CX)(R13*1), Y4
-	VMOVUPS 32(CX)(R13*1), Y5
+	VMOVUPS (CX)(R14*1), Y4
+	VMOVUPS 32(CX)(R14*1), Y5
 	VADDPS  Y2, Y4, Y2
 	VADDPS  Y3, Y5, Y3
-	VMOVUPS Y2, (CX)(R13*1)
-	VMOVUPS Y3, 32(CX)(R13*1)
-	ADDQ    $0x40, R13
-	CMPQ    R13, AX
+	VMOVUPS Y2, (CX)(R14*1)
+	VMOVUPS Y3, 32(CX)(R14*1)
+	ADDQ    $0x40, R14
+	CMPQ    R14, AX
 	JLE     vector192
 
 tail193:
-	TESTQ      R12, R12
+	TESTQ      R13, R13
 	JEQ        next194
-	VMASKMOVPS (DX)(R13*1), Y0, Y2
-	VMASKMOVPS 32(DX)(R13*1), Y1, Y3
-	VMASKMOVPS (SI)(R13*1), Y0, Y4
-	VMASKMOVPS 32(SI)(R13*1), Y1, Y5
+	VMASKMOVPS (DX)(R14*1), Y0, Y2
+	VMASKMOVPS 32(DX)(R14*1), Y1, Y3
+	VMASKMOVPS (SI)(R14*1), Y0, Y4
+	VMASKMOVPS 32(SI)(R14*1), Y1, Y5
 	VMULPS     Y4, Y2, Y2
 	VMULPS     Y5, Y3, Y3
-	VMASKMOVPS (BX)(R13*1), Y0, Y4
-	VMASKMOVPS 32(BX)(R13*1), Y1, Y5
-	VMASKMOVPS (DI)(R13*1), Y0, Y6
-	VMASKMOVPS 32(DI)(R13*1), Y1, Y7
+	VMASKMOVPS (BX)(R14*1), Y0, Y4
+	VMASKMOVPS 32(BX)(R14*1), Y1, Y5
+	VMASKMOVPS (DI)(R14*1), Y0, Y6
+	VMASKMOVPS 32(DI)(R14*1), Y1, Y7
 	VMULPS     Y6, Y4, Y4
 	VMULPS     Y7, Y5, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (R8)(R13*1), Y0, Y4
-	VMASKMOVPS 32(R8)(R13*1), Y1, Y5
+	VMASKMOVPS (R8)(R14*1), Y0, Y4
+	VMASKMOVPS 32(R8)(R14*1), Y1, Y5
 	VADDPS     Y4, Y2, Y2
 	VADDPS     Y5, Y3, Y3
-	VMASKMOVPS (CX)(R13*1), Y0, Y4
-	VMASKMOVPS 32(CX)(R13*1), Y1, Y5
+	VMASKMOVPS (CX)(R14*1), Y0, Y4
+	VMASKMOVPS 32(CX)(R14*1), Y1, Y5
 	VADDPS     Y2, Y4, Y2
 	VADDPS     Y3, Y5, Y3
-	VMASKMOVPS Y2, Y0, (CX)(R13*1)
-	VMASKMOVPS Y3, Y1, 32(CX)(R13*1)
+	VMASKMOVPS Y2, Y0, (CX)(R14*1)
+	VMASKMOVPS Y3, Y1, 32(CX)(R14*1)
 
 next194:
 	ADDQ R10, CX
 	ADDQ R11, DX
-	ADDQ R10, BX
+	ADDQ R12, BX
 	DECQ R9
 	JNE  pixel191
 	VZEROUPPER
@@ -5378,7 +5402,7 @@ done247:
 	RET
 
 // func sumSquaresAVX2(x []float32) float64
-// Requires: AVX, FMA3, SSE2
+// Requires: AVX, FMA3, MMX+, SSE2
 TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-32
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
@@ -5391,6 +5415,7 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-32
 	JLT    tail249
 
 loop248:
+	PREFETCHT0   4096(AX)(DX*1)
 	VMOVUPS      (AX)(DX*1), Y4
 	VMOVUPS      32(AX)(DX*1), Y5
 	VEXTRACTF128 $0x01, Y4, X6
@@ -5415,6 +5440,7 @@ tail249:
 	SUBQ         CX, BX
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y5
+	PREFETCHT0   4096(AX)(DX*1)
 	VMASKMOVPS   (AX)(DX*1), Y4, Y4
 	VMASKMOVPS   32(AX)(DX*1), Y5, Y5
 	VEXTRACTF128 $0x01, Y4, X6

@@ -36,10 +36,9 @@ func normSiLUFours(y []float32, yPix int, x []float32, xPix, pixels int, scale, 
 	normSiLUNEON(&y[0], yPix, &x[0], xPix, pixels, &scale[0], &shift[0], len(scale), &expNEON)
 }
 
-func normSiLUGradFours(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int) {
-	c := len(scale)
+func normSiLUGradFours(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
 	for p := 0; p < pixels; p += blockPixels {
-		normSiLUGradNEON(&da[p*daPix], daPix, &x[p*c], c, &scale[0], &shift[0], &sum[0], &sumX[0], min(blockPixels, pixels-p), c, &expNEON)
+		normSiLUGradNEON(&da[p*daPix], daPix, &x[p*xPix], xPix, &scale[0], &shift[0], &sum[0], &sumX[0], min(blockPixels, pixels-p), len(scale), &expNEON)
 	}
 }
 
@@ -57,14 +56,11 @@ func channelSquaresFours(sum, x, mean []float32, pixels int) {
 	}
 }
 
-func affine3Fours(dx, du []float32, duPix int, x, a, b, c []float32, pixels int, add bool) {
-	n := len(a)
-	switch {
-	case pixels == 0:
-	case add:
-		affine3AddNEON(&dx[0], n, &du[0], duPix, &x[0], n, &a[0], &b[0], &c[0], pixels, n)
-	default:
-		affine3NEON(&dx[0], n, &du[0], duPix, &x[0], n, &a[0], &b[0], &c[0], pixels, n)
+func affine3Fours(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool) {
+	if add {
+		affine3AddNEON(&dx[0], dxPix, &du[0], duPix, &x[0], xPix, &a[0], &b[0], &c[0], pixels, len(a))
+	} else {
+		affine3NEON(&dx[0], dxPix, &du[0], duPix, &x[0], xPix, &a[0], &b[0], &c[0], pixels, len(a))
 	}
 }
 

@@ -22,7 +22,7 @@ func normSiLUAVX512(y []float32, yPix int, x []float32, xPix, pixels int, scale,
 	panic("simd: normSiLUAVX512: no assembly")
 }
 
-func normSiLUGradAVX512(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int) {
+func normSiLUGradAVX512(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
 	panic("simd: normSiLUGradAVX512: no assembly")
 }
 
@@ -30,11 +30,11 @@ func normGradAVX512(sum, sumX, x, du []float32, pixels int) {
 	panic("simd: normGradAVX512: no assembly")
 }
 
-func affine3AVX512(dx, du []float32, duPix int, x, a, b, c []float32, pixels int) {
+func affine3AVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32) {
 	panic("simd: affine3AVX512: no assembly")
 }
 
-func affine3AddAVX512(dx, du []float32, duPix int, x, a, b, c []float32, pixels int) {
+func affine3AddAVX512(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32) {
 	panic("simd: affine3AddAVX512: no assembly")
 }
 
@@ -92,17 +92,17 @@ func normSiLUAVX2(y []float32, yPix int, x []float32, xPix, pixels int, scale, s
 	panic("simd: normSiLUAVX2: no assembly")
 }
 
-func normSiLUGradAVX2(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int) {
+func normSiLUGradAVX2(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
 	panic("simd: normSiLUGradAVX2: no assembly")
 }
 
 func normGradAVX2(sum, sumX, x, du []float32, pixels int) { panic("simd: normGradAVX2: no assembly") }
 
-func affine3AVX2(dx, du []float32, duPix int, x, a, b, c []float32, pixels int) {
+func affine3AVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32) {
 	panic("simd: affine3AVX2: no assembly")
 }
 
-func affine3AddAVX2(dx, du []float32, duPix int, x, a, b, c []float32, pixels int) {
+func affine3AddAVX2(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32) {
 	panic("simd: affine3AddAVX2: no assembly")
 }
 

@@ -6,7 +6,7 @@ func normSiLUFours(y []float32, yPix int, x []float32, xPix, pixels int, scale, 
 	panic("simd: normSiLUFours: no assembly")
 }
 
-func normSiLUGradFours(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int) {
+func normSiLUGradFours(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
 	panic("simd: normSiLUGradFours: no assembly")
 }
 
@@ -16,7 +16,7 @@ func channelSquaresFours(sum, x, mean []float32, pixels int) {
 	panic("simd: channelSquaresFours: no assembly")
 }
 
-func affine3Fours(dx, du []float32, duPix int, x, a, b, c []float32, pixels int, add bool) {
+func affine3Fours(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool) {
 	panic("simd: affine3Fours: no assembly")
 }
 

@@ -61,35 +61,34 @@ func normSiLUGo(y []float32, yPix int, x []float32, xPix, pixels int, scale, shi
 //
 //	du = da·silu'(u),  sum += Σ du,  sumX += Σ du·x
 //
-// The pixels of da lie daPix elements apart: c, or more if x is some of the
-// channels of an image.
-func NormSiLUGrad(da []float32, daPix int, x, scale, shift, sum, sumX []float32) {
-	p := pixels("NormSiLUGrad", scale, x)
+// for pixels of da daPix elements apart and pixels of x xPix apart, so that the
+// channels may be some of those of an image.
+func NormSiLUGrad(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
+	c := len(scale)
 	sameLen("NormSiLUGrad coefficients", scale, shift, sum, sumX)
-	if checkSpread("NormSiLUGrad", "da", da, daPix, p, len(scale)) {
+	if checkApart("NormSiLUGrad", da, daPix, x, xPix, pixels, c) {
 		return
 	}
 	switch {
 	case useAVX512:
-		normSiLUGradAVX512(da, daPix, x, scale, shift, sum, sumX, p)
+		normSiLUGradAVX512(da, daPix, x, xPix, pixels, scale, shift, sum, sumX)
 	case useAVX2:
-		normSiLUGradAVX2(da, daPix, x, scale, shift, sum, sumX, p)
-	case byFours(len(scale)):
-		normSiLUGradFours(da, daPix, x, scale, shift, sum, sumX, p)
+		normSiLUGradAVX2(da, daPix, x, xPix, pixels, scale, shift, sum, sumX)
+	case byFours(c):
+		normSiLUGradFours(da, daPix, x, xPix, pixels, scale, shift, sum, sumX)
 	default:
-		normSiLUGradGo(da, daPix, x, scale, shift, sum, sumX)
+		normSiLUGradGo(da, daPix, x, xPix, pixels, scale, shift, sum, sumX)
 	}
 }
 
-func normSiLUGradGo(da []float32, daPix int, x, scale, shift, sum, sumX []float32) {
-	c := len(scale)
-	for p := range len(x) / c {
-		x, da := x[p*c:][:c], da[p*daPix:][:c]
+func normSiLUGradGo(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
+	for p := range pixels {
+		x, da := x[p*xPix:], da[p*daPix:]
 		for j, scale := range scale {
 			da[j] *= siluSlope(float32(x[j]*scale) + shift[j])
 		}
 	}
-	normGradGo(sum, sumX, x, da, daPix)
+	normGradGo(sum, sumX, x, xPix, da, daPix, pixels)
 }
 
 // NormGrad is the sums of NormSiLUGrad for a norm that no SiLU follows:
@@ -104,20 +103,19 @@ func NormGrad(sum, sumX, x, du []float32) {
 	case useAVX2:
 		normGradAVX2(sum, sumX, x, du, p)
 	default:
-		normGradGo(sum, sumX, x, du, len(sum))
+		normGradGo(sum, sumX, x, len(sum), du, len(sum), p)
 	}
 }
 
-func normGradGo(sum, sumX, x, du []float32, duPix int) {
-	c := len(sum)
-	for b := 0; b < len(x)/c; b += blockPixels {
-		n := min(len(x)/c, b+blockPixels)
-		for j := range c {
+func normGradGo(sum, sumX, x []float32, xPix int, du []float32, duPix, pixels int) {
+	for b := 0; b < pixels; b += blockPixels {
+		n := min(pixels, b+blockPixels)
+		for j := range sum {
 			var s, sx [2]float32
 			for p, chain := b, 0; p < n; p, chain = p+1, 1-chain {
 				du := du[p*duPix+j]
 				s[chain] += du
-				sx[chain] += float32(du * x[p*c+j])
+				sx[chain] += float32(du * x[p*xPix+j])
 			}
 			sum[j] += s[0] + s[1]
 			sumX[j] += sx[0] + sx[1]
@@ -127,33 +125,34 @@ func normGradGo(sum, sumX, x, du []float32, duPix int) {
 
 // Affine3 sets dx = du·a + x·b + c, channel by channel, or adds that to dx. It is
 // the last step of group normalisation's gradient: du·γ/σ less its projections
-// on 1 and on x. The pixels of du lie duPix elements apart, as in NormSiLUGrad.
-func Affine3(dx, du []float32, duPix int, x, a, b, c []float32, add bool) {
-	p := pixels("Affine3", a, dx, x)
+// on 1 and on x. The pixels of each image lie its own number of elements apart.
+// dx may be du or x.
+func Affine3(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool) {
+	n := len(a)
 	sameLen("Affine3 coefficients", a, b, c)
-	if checkSpread("Affine3", "du", du, duPix, p, len(a)) {
+	if checkApart("Affine3", dx, dxPix, x, xPix, pixels, n) {
 		return
 	}
+	checkReach("Affine3", "du", len(du), n, pixels-1, duPix, 0, 0)
 	switch {
 	case useAVX512 && add:
-		affine3AddAVX512(dx, du, duPix, x, a, b, c, p)
+		affine3AddAVX512(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c)
 	case useAVX512:
-		affine3AVX512(dx, du, duPix, x, a, b, c, p)
+		affine3AVX512(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c)
 	case useAVX2 && add:
-		affine3AddAVX2(dx, du, duPix, x, a, b, c, p)
+		affine3AddAVX2(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c)
 	case useAVX2:
-		affine3AVX2(dx, du, duPix, x, a, b, c, p)
-	case byFours(len(a)):
-		affine3Fours(dx, du, duPix, x, a, b, c, p, add)
+		affine3AVX2(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c)
+	case byFours(n):
+		affine3Fours(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c, add)
 	default:
-		affine3Go(dx, du, duPix, x, a, b, c, add)
+		affine3Go(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c, add)
 	}
 }
 
-func affine3Go(dx, du []float32, duPix int, x, a, b, c []float32, add bool) {
-	n := len(a)
-	for p := range len(x) / n {
-		dx, du, x := dx[p*n:][:n], du[p*duPix:], x[p*n:]
+func affine3Go(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool) {
+	for p := range pixels {
+		dx, du, x := dx[p*dxPix:], du[p*duPix:], x[p*xPix:]
 		for j, a := range a {
 			d := float32(du[j]*a) + float32(x[j]*b[j]) + c[j]
 			if add {

@@ -65,13 +65,12 @@ var channelCases = []vecCase{
 	{true, "NormSiLUOfHalf", 2, 2, activate(NormSiLU, 2), activate(normSiLUGo, 2)},
 	{true, "NormSiLUGrad", 2, 4, slope(NormSiLUGrad, 1), slope(normSiLUGradGo, 1)},
 	{true, "NormSiLUGradOfHalf", 2, 4, slope(NormSiLUGrad, 2), slope(normSiLUGradGo, 2)},
-	{false, "NormGrad", 2, 2, none(func(s, r [][]float32) { NormGrad(r[0], r[1], s[0], s[1]) }), none(func(s, r [][]float32) { normGradGo(r[0], r[1], s[0], s[1], len(r[0])) })},
+	{false, "NormGrad", 2, 2, none(func(s, r [][]float32) { NormGrad(r[0], r[1], s[0], s[1]) }), none(func(s, r [][]float32) { normGradGo(r[0], r[1], s[0], len(r[0]), s[1], len(r[0]), len(s[0])/len(r[0])) })},
 	{false, "Affine3", 3, 3, affineOf(Affine3, 1, false), affineOf(affine3Go, 1, false)},
 	{false, "Affine3Add", 3, 3, affineOf(Affine3, 1, true), affineOf(affine3Go, 1, true)},
 	{false, "Affine3OfHalf", 3, 3, affineOf(Affine3, 2, false), affineOf(affine3Go, 2, false)},
 	{false, "Affine3AddOfHalf", 3, 3, affineOf(Affine3, 2, true), affineOf(affine3Go, 2, true)},
-	{false, "Affine3InPlace", 2, 3, none(func(s, r [][]float32) { Affine3(s[0], s[0], len(r[0]), s[1], r[0], r[1], r[2], false) }),
-		none(func(s, r [][]float32) { affine3Go(s[0], s[0], len(r[0]), s[1], r[0], r[1], r[2], false) })},
+	{false, "Affine3InPlace", 2, 3, none(func(s, r [][]float32) { affineInPlace(Affine3, s, r) }), none(func(s, r [][]float32) { affineInPlace(affine3Go, s, r) })},
 	{false, "AddRows", 1, 1, none(func(s, r [][]float32) { AddRows(s[0], r[0]) }), none(func(s, r [][]float32) { addRowsGo(s[0], r[0]) })},
 	{false, "CopyPixels", 2, 1, copyHalf(CopyPixels, false), copyHalf(copyPixelsGo, false)},
 	{false, "CopyPixelsAdd", 2, 1, copyHalf(CopyPixels, true), copyHalf(copyPixelsGo, true)},
@@ -89,28 +88,29 @@ func activate(f func(y []float32, yPix int, x []float32, xPix, pixels int, scale
 }
 
 // slope is NormSiLUGrad of the last of so many equal parts of each pixel's channels.
-func slope(f func(da []float32, daPix int, x, scale, shift, sum, sumX []float32), parts int) func(s, r [][]float32) float64 {
+func slope(f func(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32), parts int) func(s, r [][]float32) float64 {
 	return none(func(s, r [][]float32) {
 		c := len(r[0])
-		part := c / parts
-		if part == 0 {
-			return
-		}
-		f(s[0][min(c-part, len(s[0])):], c, s[1][:len(s[1])/c*part], r[0][c-part:], r[1][c-part:], r[2][c-part:], r[3][c-part:])
+		from := c - c/parts
+		f(s[0][min(from, len(s[0])):], c, s[1][min(from, len(s[1])):], c, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], r[3][from:])
 	})
 }
 
-// affineOf is Affine3 for the last of so many equal parts of du's channels.
-func affineOf(f func(dx, du []float32, duPix int, x, a, b, c []float32, add bool), parts int, add bool) func(s, r [][]float32) float64 {
+type affine3 func(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool)
+
+// affineOf is Affine3 for the last of so many equal parts of each pixel's channels.
+func affineOf(f affine3, parts int, add bool) func(s, r [][]float32) float64 {
 	return none(func(s, r [][]float32) {
 		c := len(r[0])
-		part := c / parts
-		if part == 0 {
-			return
-		}
-		n := len(s[0]) / c * part
-		f(s[0][:n], s[1][min(c-part, len(s[1])):], c, s[2][:n], r[0][c-part:], r[1][c-part:], r[2][c-part:], add)
+		from := c - c/parts
+		part := func(x []float32) []float32 { return x[min(from, len(x)):] }
+		f(part(s[0]), c, part(s[1]), c, part(s[2]), c, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], add)
 	})
+}
+
+func affineInPlace(f affine3, s, r [][]float32) {
+	c := len(r[0])
+	f(s[0], c, s[0], c, s[1], c, len(s[0])/c, r[0], r[1], r[2], false)
 }
 
 // copyHalf moves the first half of each pixel's channels, and the middle one, to where the last half is.
@@ -346,12 +346,15 @@ func TestVectorChecks(t *testing.T) {
 		"NormSiLU":        func() { NormSiLU(five, 2, six, 2, 3, six[:2], six[:2]) },
 		"NormSiLU rows":   func() { NormSiLU(six, 2, six, 2, 3, six[:2], six[:1]) },
 		"NormSiLU yPix":   func() { NormSiLU(six, 1, six, 2, 3, six[:2], six[:2]) },
-		"NormSiLUGrad":    func() { NormSiLUGrad(six, 3, six, six[:3], six[:3], six[:3], six[:2]) },
-		"NormSiLUGrad da": func() { NormSiLUGrad(six, 4, six, six[:3], six[:3], six[:3], six[:3]) },
+		"NormSiLUGrad":    func() { NormSiLUGrad(six, 3, six, 3, 2, six[:3], six[:3], six[:3], six[:2]) },
+		"NormSiLUGrad da": func() { NormSiLUGrad(six, 4, six, 3, 2, six[:3], six[:3], six[:3], six[:3]) },
+		"NormSiLUGrad x":  func() { NormSiLUGrad(six, 3, six, 4, 2, six[:3], six[:3], six[:3], six[:3]) },
 		"NormGrad":        func() { NormGrad(six[:3], six[:2], six, six) },
-		"Affine3":         func() { Affine3(six, six, 3, six, six[:3], six[:3], six[:2], true) },
-		"Affine3 du":      func() { Affine3(six, six, 4, six, six[:3], six[:3], six[:3], true) },
-		"Affine3 duPix":   func() { Affine3(six, six, 2, six, six[:3], six[:3], six[:3], true) },
+		"Affine3":         func() { Affine3(six, 3, six, 3, six, 3, 2, six[:3], six[:3], six[:2], true) },
+		"Affine3 dx":      func() { Affine3(six, 4, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 du":      func() { Affine3(six, 3, six, 4, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 x":       func() { Affine3(six, 3, six, 3, six, 4, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 dxPix":   func() { Affine3(six, 2, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
 		"AddRows":         func() { AddRows(five, six[:2]) },
 		"CopyPixels":      func() { CopyPixels(five, 2, six, 3, 3, 2, false) },
 		"CopyPixels far":  func() { CopyPixels(six, 2, six, 3, 3, 2, true) },

@@ -7,11 +7,11 @@ func norms(wide bool) {
 		norm(wide, active)
 	}
 
-	m := begin(wide, "normSiLUGrad", "(da []float32, daPix int, x, scale, shift, sum, sumX []float32, pixels int)")
+	m := begin(wide, "normSiLUGrad", "(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32)")
 	m.holdSlope()
 	var scale, shift vec
 	m.sum(channelSum{
-		images: []image{{"da", "daPix"}, {"x", ""}},
+		images: []image{{"da", "daPix"}, {"x", "xPix"}},
 		sums:   []string{"sum", "sumX"},
 		serial: !wide,
 		before: func(row func(string) vec) { scale, shift = row("scale"), row("shift") },
@@ -72,8 +72,8 @@ func affine(wide, add bool) {
 	if add {
 		name = "affine3Add"
 	}
-	m := begin(wide, name, "(dx, du []float32, duPix int, x, a, b, c []float32, pixels int)")
-	m.apart(Load(Param("a").Len(), GP64()), []image{{"dx", ""}, {"du", "duPix"}, {"x", ""}}, []string{"a", "b", "c"}, func(at func(string) place, k mask) {
+	m := begin(wide, name, "(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32)")
+	m.apart(Load(Param("a").Len(), GP64()), []image{{"dx", "dxPix"}, {"du", "duPix"}, {"x", "xPix"}}, []string{"a", "b", "c"}, func(at func(string) place, k mask) {
 		d := m.mul(m.load(at("du"), k), m.load(at("a"), k))
 		d = m.add(d, m.mul(m.load(at("x"), k), m.load(at("b"), k)))
 		d = m.add(d, m.load(at("c"), k))

@@ -30,6 +30,7 @@ func sums(wide bool) {
 	m.end()
 
 	squares(wide, "sumSquares", "(x []float32) float64", []string{"x"}, func(m *machine, at func(string) place, k mask) vec {
+		m.fetch(at("x"), 4<<10)
 		return m.load(at("x"), k)
 	})
 	squares(wide, "squaredDistance", "(a, b []float32) float64", []string{"a", "b"}, func(m *machine, at func(string) place, k mask) vec {
