@@ -187,6 +187,9 @@ func transpose(w width) {
 			for k, v := range rows {
 				for lane := range w.lanes / 4 {
 					m := at(quads[r/4+lane], from, from3, k)
+					if c == 0 { // what the next block but one reads, if blocks go along the rows
+						PREFETCHT0(m.Offset(2 * 4 * 16))
+					}
 					m.Disp = 4 * c
 					switch {
 					case lane == 0 && w.lanes == 16:
