@@ -181,7 +181,7 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	u := f.packedGrad(g.W, packs)
 	g.shortcut(packs)
 	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{
-		u: u.data, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.channelUnit(),
+		u: u.data, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.unit(),
 	})
 	u.done()
 }
@@ -205,15 +205,17 @@ func (g *blockGrad) direct(packs *Packs) {
 	giveWork(da.Data)
 }
 
-// channelUnit returns the least number of channels whose gradient can be computed without the others: those of whole
-// groups of the norm, and of whole panels of the shortcut's weights; all if the input is joined within one of these.
-func (g *blockGrad) channelUnit() int {
-	unit := g.d.cin / g.Groups
-	for width := unit; unit%panelWidth != 0; {
-		unit += width
-	}
+// unit returns the least number of channels whose gradient can be computed without the others': those of whole groups of
+// the norm and whole panels of weights, of which the shortcut's begin anew with each input; all if a panel would have
+// channels of both.
+func (g *blockGrad) unit() int {
 	if g.joined[0].to%panelWidth != 0 {
 		return g.d.cin
+	}
+	group := g.d.cin / g.Groups
+	unit := group
+	for unit%panelWidth != 0 {
+		unit += group
 	}
 	return unit
 }

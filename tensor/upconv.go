@@ -117,18 +117,18 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 	} else {
 		t = f.tiling(d.n, 2*d.h, 2*d.w, d.cin, d.cout)
 	}
-	var then back
+	var input back
 	switch {
 	case dx.Empty():
 	case phases:
 		g.u = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
-		then.do = g.backPhases
+		input.do = g.backPhases
 	default:
 		g.u = f.packedGrad(w, packs)
-		then = back{u: g.u.data, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
+		input = back{u: g.u.data, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
 	}
 	sums := takeWork(d.n * d.cout)
-	t.addWeightGrad(dw, false, &s, dy, sums, then)
+	t.addWeightGrad(dw, false, &s, dy, sums, input)
 	if !db.Empty() {
 		addImageSums(db.Data, sums)
 	}

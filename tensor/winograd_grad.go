@@ -31,8 +31,8 @@ type back struct {
 	u    []float32 // the transformed kernels of the input gradient; nil for none
 	then [2]Tensor // where what is made of that goes, which is fetched in time; may be empty
 
-	// Called for each group, or for some of its channels at a time, with its input gradient if there are kernels; may be
-	// nil. The numbers of channels are multiples of unit, which is one of panelWidth; all of them without kernels.
+	// Called for each group, with its input gradient if there are kernels; may be nil. With kernels it may be called for
+	// some of the channels at a time, from multiples of unit on, which is a multiple of panelWidth.
 	do   func(r region, dx []float32, mem *par.Scratch)
 	unit int
 }
@@ -53,7 +53,7 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 	}
 	chunks := (t.n + GradChunk - 1) / GradChunk
 	count := min(chunks, partialChunks)
-	g.cut((runtime.GOMAXPROCS(0) + count - 1) / count)
+	g.cutChannels((runtime.GOMAXPROCS(0) + count - 1) / count)
 	if chunks == 1 {
 		par.For(g.blocks, g.piece)
 	} else {
@@ -70,12 +70,12 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 	}
 }
 
-// channelUnit is what the numbers of channels in blocks are multiples of, a vector, if nothing else asks for more.
+// channelUnit is what blocks of channels begin at multiples of, a vector, where their input gradient asks for no more.
 const channelUnit = 16
 
-// cut cuts the input channels in blocks for so many workers. A block's input gradient is made of the V of dy that its
+// cutChannels cuts the input channels in blocks for so many workers. A block's input gradient is made of the V of dy that its
 // weight gradient has, and goes with that if the workers' shares are equal.
-func (t *tiledGrad) cut(workers int) {
+func (t *tiledGrad) cutChannels(workers int) {
 	t.step, t.apart = channelUnit, true
 	if t.u != nil && t.cin >= workers*t.unit && t.cin/t.unit%workers == 0 {
 		t.step, t.apart = t.unit, false
@@ -96,7 +96,7 @@ type tiledGrad struct {
 	backPos int // from position to position in its kernels
 
 	blocks int       // of input channels
-	step   int       // what their numbers of channels are multiples of
+	step   int       // what they begin at multiples of
 	apart  bool      // back is done after them
 	first  int       // of the chunks being summed
 	part   []float32 // their sums, nil if there is one: that goes to dw

@@ -66,7 +66,7 @@ func normSiLUGo(y []float32, yPix int, x []float32, xPix, pixels int, scale, shi
 func NormSiLUGrad(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32) {
 	c := len(scale)
 	sameLen("NormSiLUGrad coefficients", scale, shift, sum, sumX)
-	if checkApart("NormSiLUGrad", da, daPix, x, xPix, pixels, c) {
+	if checkSpread("NormSiLUGrad", "da", da, daPix, pixels, c) || checkSpread("NormSiLUGrad", "x", x, xPix, pixels, c) {
 		return
 	}
 	switch {
@@ -130,10 +130,10 @@ func normGradGo(sum, sumX, x []float32, xPix int, du []float32, duPix, pixels in
 func Affine3(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool) {
 	n := len(a)
 	sameLen("Affine3 coefficients", a, b, c)
-	if checkApart("Affine3", dx, dxPix, x, xPix, pixels, n) {
+	if checkSpread("Affine3", "dx", dx, dxPix, pixels, n) || checkSpread("Affine3", "du", du, duPix, pixels, n) ||
+		checkSpread("Affine3", "x", x, xPix, pixels, n) {
 		return
 	}
-	checkReach("Affine3", "du", len(du), n, pixels-1, duPix, 0, 0)
 	switch {
 	case useAVX512 && add:
 		affine3AddAVX512(dx, dxPix, du, duPix, x, xPix, pixels, a, b, c)

@@ -55,7 +55,7 @@ func checkApart(op string, y []float32, yPix int, x []float32, xPix, pixels, c i
 	return false
 }
 
-// checkSpread is checkApart for an image that is written, whose pixels must not overlap.
+// checkSpread is checkApart for one image, whose pixels must not overlap.
 func checkSpread(op, name string, y []float32, yPix, pixels, c int) (none bool) {
 	if yPix < c {
 		panic(fmt.Sprintf("simd: %s: got pixels %d elements apart, want at least the %d channels", op, yPix, c))

@@ -87,24 +87,25 @@ func activate(f func(y []float32, yPix int, x []float32, xPix, pixels int, scale
 	})
 }
 
-// slope is NormSiLUGrad of the last of so many equal parts of each pixel's channels.
+// slope is NormSiLUGrad of the last of so many equal parts of da's channels; x has no others.
 func slope(f func(da []float32, daPix int, x []float32, xPix, pixels int, scale, shift, sum, sumX []float32), parts int) func(s, r [][]float32) float64 {
 	return none(func(s, r [][]float32) {
 		c := len(r[0])
-		from := c - c/parts
-		f(s[0][min(from, len(s[0])):], c, s[1][min(from, len(s[1])):], c, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], r[3][from:])
+		part := c / parts
+		from := c - part
+		f(s[0][min(from, len(s[0])):], c, s[1], part, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], r[3][from:])
 	})
 }
 
 type affine3 func(dx []float32, dxPix int, du []float32, duPix int, x []float32, xPix, pixels int, a, b, c []float32, add bool)
 
-// affineOf is Affine3 for the last of so many equal parts of each pixel's channels.
+// affineOf is Affine3 for the last of so many equal parts of dx's channels; du has no others, and x some.
 func affineOf(f affine3, parts int, add bool) func(s, r [][]float32) float64 {
 	return none(func(s, r [][]float32) {
 		c := len(r[0])
-		from := c - c/parts
-		part := func(x []float32) []float32 { return x[min(from, len(x)):] }
-		f(part(s[0]), c, part(s[1]), c, part(s[2]), c, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], add)
+		part := c / parts
+		from := c - part
+		f(s[0][min(from, len(s[0])):], c, s[1], part, s[2], (part+c)/2, len(s[0])/c, r[0][from:], r[1][from:], r[2][from:], add)
 	})
 }
 
@@ -327,40 +328,43 @@ func TestVectorsHaveNoNeighbours(t *testing.T) {
 func TestVectorChecks(t *testing.T) {
 	four, five, six := make([]float32, 4), make([]float32, 5), make([]float32, 6)
 	for name, f := range map[string]func(){
-		"Exp":             func() { Exp(four, five) },
-		"SiLU":            func() { SiLU(five, four) },
-		"SiLUGrad":        func() { SiLUGrad(four, four, five) },
-		"Softmax":         func() { Softmax(four, five, 1) },
-		"SoftmaxGrad":     func() { SoftmaxGrad(four, five, four, 1) },
-		"Add":             func() { Add(four, four, five) },
-		"Axpy":            func() { Axpy(four, 1, five) },
-		"Scale":           func() { Scale(four, 1, five) },
-		"Lerp":            func() { Lerp(four, five, 1) },
-		"Dot":             func() { Dot(four, five) },
-		"SquaredError":    func() { SquaredError(nil, four, five) },
-		"SquaredError d":  func() { SquaredError(five, four, four) },
-		"Adam":            func() { Adam(four, four, four, five, testAdam) },
-		"Norm":            func() { Norm(four, four, six[:2], six[:1]) },
-		"Norm empty":      func() { Norm(four, four, nil, nil) },
-		"Norm images":     func() { Norm(four, six, six[:2], six[:2]) },
-		"NormSiLU":        func() { NormSiLU(five, 2, six, 2, 3, six[:2], six[:2]) },
-		"NormSiLU rows":   func() { NormSiLU(six, 2, six, 2, 3, six[:2], six[:1]) },
-		"NormSiLU yPix":   func() { NormSiLU(six, 1, six, 2, 3, six[:2], six[:2]) },
-		"NormSiLUGrad":    func() { NormSiLUGrad(six, 3, six, 3, 2, six[:3], six[:3], six[:3], six[:2]) },
-		"NormSiLUGrad da": func() { NormSiLUGrad(six, 4, six, 3, 2, six[:3], six[:3], six[:3], six[:3]) },
-		"NormSiLUGrad x":  func() { NormSiLUGrad(six, 3, six, 4, 2, six[:3], six[:3], six[:3], six[:3]) },
-		"NormGrad":        func() { NormGrad(six[:3], six[:2], six, six) },
-		"Affine3":         func() { Affine3(six, 3, six, 3, six, 3, 2, six[:3], six[:3], six[:2], true) },
-		"Affine3 dx":      func() { Affine3(six, 4, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
-		"Affine3 du":      func() { Affine3(six, 3, six, 4, six, 3, 2, six[:3], six[:3], six[:3], true) },
-		"Affine3 x":       func() { Affine3(six, 3, six, 3, six, 4, 2, six[:3], six[:3], six[:3], true) },
-		"Affine3 dxPix":   func() { Affine3(six, 2, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
-		"AddRows":         func() { AddRows(five, six[:2]) },
-		"CopyPixels":      func() { CopyPixels(five, 2, six, 3, 3, 2, false) },
-		"CopyPixels far":  func() { CopyPixels(six, 2, six, 3, 3, 2, true) },
-		"CopyPixels yPix": func() { CopyPixels(six, 1, six, 1, 1, 2, true) },
-		"ChannelSums":     func() { ChannelSums(six[:2], five) },
-		"ChannelSquares":  func() { ChannelSquares(six[:2], six, six[:3]) },
+		"Exp":               func() { Exp(four, five) },
+		"SiLU":              func() { SiLU(five, four) },
+		"SiLUGrad":          func() { SiLUGrad(four, four, five) },
+		"Softmax":           func() { Softmax(four, five, 1) },
+		"SoftmaxGrad":       func() { SoftmaxGrad(four, five, four, 1) },
+		"Add":               func() { Add(four, four, five) },
+		"Axpy":              func() { Axpy(four, 1, five) },
+		"Scale":             func() { Scale(four, 1, five) },
+		"Lerp":              func() { Lerp(four, five, 1) },
+		"Dot":               func() { Dot(four, five) },
+		"SquaredError":      func() { SquaredError(nil, four, five) },
+		"SquaredError d":    func() { SquaredError(five, four, four) },
+		"Adam":              func() { Adam(four, four, four, five, testAdam) },
+		"Norm":              func() { Norm(four, four, six[:2], six[:1]) },
+		"Norm empty":        func() { Norm(four, four, nil, nil) },
+		"Norm images":       func() { Norm(four, six, six[:2], six[:2]) },
+		"NormSiLU":          func() { NormSiLU(five, 2, six, 2, 3, six[:2], six[:2]) },
+		"NormSiLU rows":     func() { NormSiLU(six, 2, six, 2, 3, six[:2], six[:1]) },
+		"NormSiLU yPix":     func() { NormSiLU(six, 1, six, 2, 3, six[:2], six[:2]) },
+		"NormSiLUGrad":      func() { NormSiLUGrad(six, 3, six, 3, 2, six[:3], six[:3], six[:3], six[:2]) },
+		"NormSiLUGrad da":   func() { NormSiLUGrad(six, 4, six, 3, 2, six[:3], six[:3], six[:3], six[:3]) },
+		"NormSiLUGrad x":    func() { NormSiLUGrad(six, 3, six, 4, 2, six[:3], six[:3], six[:3], six[:3]) },
+		"NormSiLUGrad xPix": func() { NormSiLUGrad(six, 3, six, 2, 2, six[:3], six[:3], six[:3], six[:3]) },
+		"NormGrad":          func() { NormGrad(six[:3], six[:2], six, six) },
+		"Affine3":           func() { Affine3(six, 3, six, 3, six, 3, 2, six[:3], six[:3], six[:2], true) },
+		"Affine3 dx":        func() { Affine3(six, 4, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 du":        func() { Affine3(six, 3, six, 4, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 x":         func() { Affine3(six, 3, six, 3, six, 4, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 dxPix":     func() { Affine3(six, 2, six, 3, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 duPix":     func() { Affine3(six, 3, six, 2, six, 3, 2, six[:3], six[:3], six[:3], true) },
+		"Affine3 xPix":      func() { Affine3(six, 3, six, 3, six, 2, 2, six[:3], six[:3], six[:3], true) },
+		"AddRows":           func() { AddRows(five, six[:2]) },
+		"CopyPixels":        func() { CopyPixels(five, 2, six, 3, 3, 2, false) },
+		"CopyPixels far":    func() { CopyPixels(six, 2, six, 3, 3, 2, true) },
+		"CopyPixels yPix":   func() { CopyPixels(six, 1, six, 1, 1, 2, true) },
+		"ChannelSums":       func() { ChannelSums(six[:2], five) },
+		"ChannelSquares":    func() { ChannelSquares(six[:2], six, six[:3]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

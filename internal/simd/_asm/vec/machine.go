@@ -225,8 +225,9 @@ func (m *machine) load(from place, k mask) vec {
 }
 
 // fetch brings what lies so many bytes further to the L1 cache, wherever that is. The processor's own prefetchers begin
-// anew with each page of 4 KB, and what takes tens of cycles a vector has time for the rest: with images in the L3 a
-// training step takes 1 % less on an Emerald Rapids Xeon. Where the work on a vector is short it gained nothing.
+// anew with each page of 4 KB. What takes tens of cycles a vector has time for more: with images in the L3 a training
+// step takes 1 % less on an Emerald Rapids Xeon. Where the work on a vector is short it gained nothing there; one stream
+// from memory, the gradient whose squares are summed, comes in 0.7 of the time.
 func (m *machine) fetch(from place, distance int) {
 	for i := 0; i < len(from); i += 64 / m.bytes() {
 		PREFETCHT0(from[i].Offset(distance))
