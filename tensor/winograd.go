@@ -84,8 +84,15 @@ func fastest(h, w, cin, cout int) *winograd {
 // cutInFours reports whether a side of n can be cut in fours and threes.
 func cutInFours(n int) bool { return n > 2 && n != 5 }
 
-// tileBlock is the number of tiles transformed and multiplied together: their V and M then stay in the L2 cache.
-const tileBlock = 56
+// tileBlock is the most tiles transformed and multiplied together, and narrowBlock the fewest in a convolution of many
+// channels: V and M, which share memory of blockFloats in between, are to stay in the L2 cache, and the kernels are to be
+// read for enough work. With 28 tiles of 256 channels instead of 56 the CIFAR-10 network's training step takes 1 to 3 %
+// less on a Zen 4, whose L2 is 1 MB.
+const (
+	tileBlock   = 56
+	narrowBlock = 28
+	blockFloats = 1 << 18
+)
 
 // tiling is how images of one size are cut in tiles, and the layout of what is transformed.
 type tiling struct {
@@ -128,7 +135,7 @@ func (t *tiling) cut() cut {
 	c := cut{group: t.group(), bandRows: t.th}
 	groups := (t.n + c.group - 1) / c.group
 	if groups < 2*procs {
-		c.bandRows = t.blockRows()
+		c.bandRows = t.blockRows(t.blockTiles())
 	}
 	c.bands = (t.th + c.bandRows - 1) / c.bandRows
 	c.splits = max(1, min(t.panels(), (procs+groups*c.bands-1)/max(1, groups*c.bands)))
@@ -148,21 +155,26 @@ func (t *tiling) piece(c cut, i int) tiledPiece {
 // panels is the number of panels of the result's channels.
 func (t *tiling) panels() int { return (t.cout + panelWidth - 1) / panelWidth }
 
+// blockTiles is the number of tiles in a block of a convolution.
+func (t *tiling) blockTiles() int {
+	return max(narrowBlock, min(tileBlock, blockFloats/(t.positions*max(t.cin, t.cout))))
+}
+
 // group is the number of images taken together: so many that they fill about one block of tiles, and that all
 // processors have equally many groups.
 func (t *tiling) group() int {
-	tiles := t.th * t.tw
-	if tiles >= tileBlock {
+	tiles, block := t.th*t.tw, t.blockTiles()
+	if tiles >= block {
 		return 1
 	}
 	procs := runtime.GOMAXPROCS(0)
-	rounds := max(1, (t.n*tiles+tileBlock*procs/2)/(tileBlock*procs))
+	rounds := max(1, (t.n*tiles+block*procs/2)/(block*procs))
 	return (t.n + rounds*procs - 1) / (rounds * procs)
 }
 
-// blockRows is the number of tile rows in a block: the image's rows in equal blocks of about tileBlock tiles.
-func (t *tiling) blockRows() int {
-	blocks := max(1, (t.th*t.tw+tileBlock/2)/tileBlock)
+// blockRows is the number of tile rows in a block: the image's rows in equal blocks of about so many tiles.
+func (t *tiling) blockRows(tiles int) int {
+	blocks := max(1, (t.th*t.tw+tiles/2)/tiles)
 	return (t.th + blocks - 1) / blocks
 }
 
@@ -240,7 +252,7 @@ func (t *tiling) run(p tiledPiece, s *source, u []float32, mem *par.Scratch, to 
 	rows := p.r1 - p.r0
 	block := rows
 	if p.n1-p.n0 == 1 {
-		block = min(rows, t.blockRows())
+		block = min(rows, t.blockRows(t.blockTiles()))
 	}
 	b := t.convBlock(p.n1-p.n0, block, mem)
 	for r := p.r0; r < p.r1; r += block {

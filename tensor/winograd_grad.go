@@ -185,17 +185,19 @@ type gradChunk struct {
 	group, block int       // images and tile rows taken together
 	sums         []float32 // the transformed gradient, [Cin Cout] for each phase and position
 	next         int       // from one to the next; 0 if one block is all, for each is then done before the next begins
+	fetchSums    bool
 }
 
 var gradChunks frames[gradChunk]
 
 // run computes the gradient.
 func (c *gradChunk) run(mem *par.Scratch) {
-	c.group, c.block = c.gradGroup(), c.blockRows()
+	c.group, c.block = c.gradGroup(), c.blockRows(tileBlock)
 	size := c.positions * c.sumStride()
 	if c.group < c.n1-c.n0 || c.block < c.th {
 		c.next = size
 	}
+	c.fetchSums = size > farSums && c.u != nil
 	phases := c.phased == resultPhases
 	if phases {
 		c.taps = c.phaseTaps(mem)
@@ -244,12 +246,19 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 				t.transformTiles(&b, i, r, x, c.w*c.cin, c.cin)
 			})
 		}
-		var soon simd.Ahead
+		var soon, sums simd.Ahead
 		c.ahead(&soon, n, images, r, count)
+		with := &soon
+		if c.fetchSums {
+			with = &sums
+		}
 		for pos := range c.positions {
 			lo, hi := t.having(b.order, pos)
 			x, dy := b.m[pos*b.mPos+lo*t.mTile:], b.v[pos*b.vPos+lo*t.vTile:]
-			c.product(pos, 0, x, t.mTile, dy, t.vTile, hi-lo, n == c.n0 && r == 0, &soon)
+			if c.fetchSums {
+				sums = c.nextSums(pos, hi-lo)
+			}
+			c.product(pos, 0, x, t.mTile, dy, t.vTile, hi-lo, n == c.n0 && r == 0, with)
 			if c.u != nil {
 				t.multiplyAt(&b, c.u, all, 0, pos, &soon)
 			}
@@ -272,13 +281,26 @@ func (c *gradChunk) ahead(soon *simd.Ahead, n, images, r, count int) {
 	if r+count == c.th {
 		fetchImages(soon, n+images, n+2*images, c.s.x, c.s.join, c.dy.x)
 	}
-	if c.u != nil {
+	if c.u != nil && r == 0 {
+		fetchImages(soon, n, n+images, c.then[:]...)
+	}
+	if c.u != nil && !c.fetchSums {
 		work *= 2
-		if r == 0 {
-			fetchImages(soon, n, n+images, c.then[:]...)
-		}
 	}
 	soon.During(work)
+}
+
+// farSums is the size from which on a transformed gradient is fetched position by position, 1 MB: little of it is left in
+// the L2 cache from one group to the next. The CIFAR-10 network's training step takes 3 to 4 % less with it on a Zen 4.
+const farSums = 1 << 18
+
+// nextSums lists the sums of the position after pos, to be fetched during the product of pos.
+func (c *gradChunk) nextSums(pos, tiles int) (sums simd.Ahead) {
+	if pos+1 < c.positions {
+		sums.Add(c.sums[(pos+1)*c.sumStride():][:c.cin*c.cout])
+		sums.During(c.cin * c.cout * tiles)
+	}
+	return sums
 }
 
 // addPhases is addGroup for phases of dy.
