@@ -73,8 +73,8 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 // channelUnit is what blocks of channels begin at multiples of, a vector, where their input gradient asks for no more.
 const channelUnit = 16
 
-// cutChannels cuts the input channels in blocks for so many workers. A block's input gradient is made of the V of dy that its
-// weight gradient has, and goes with that if the workers' shares are equal.
+// cutChannels cuts the input channels in blocks for so many workers. A block's input gradient is made of the V of dy that
+// its weight gradient has, and goes with that if the workers' shares are equal.
 func (t *tiledGrad) cutChannels(workers int) {
 	t.step, t.apart = channelUnit, true
 	if t.u != nil && t.cin >= workers*t.unit && t.cin/t.unit%workers == 0 {
@@ -185,7 +185,7 @@ type gradChunk struct {
 	group, block int       // images and tile rows taken together
 	sums         []float32 // the transformed gradient, [Cin Cout] for each phase and position
 	next         int       // from one to the next; 0 if one block is all, for each is then done before the next begins
-	fetchSums    bool
+	fetchSums    bool      // while they are added to; soon, what comes after, is then left to the input gradient's products
 }
 
 var gradChunks frames[gradChunk]
@@ -248,15 +248,13 @@ func (c *gradChunk) addGroup(n, images int, mem *par.Scratch) {
 		}
 		var soon, sums simd.Ahead
 		c.ahead(&soon, n, images, r, count)
-		with := &soon
-		if c.fetchSums {
-			with = &sums
-		}
 		for pos := range c.positions {
 			lo, hi := t.having(b.order, pos)
 			x, dy := b.m[pos*b.mPos+lo*t.mTile:], b.v[pos*b.vPos+lo*t.vTile:]
+			with := &soon
 			if c.fetchSums {
 				sums = c.nextSums(pos, hi-lo)
+				with = &sums
 			}
 			c.product(pos, 0, x, t.mTile, dy, t.vTile, hi-lo, n == c.n0 && r == 0, with)
 			if c.u != nil {
