@@ -18,47 +18,78 @@ import (
 // unfoldedSize is the number of floats of u that stay in the L2 cache beside weights and results.
 const unfoldedSize = 1 << 17
 
-// unfoldedPixel is the number of floats from pixel to pixel of u: an odd number of cache lines, for at a multiple of a
-// power of two the pixels would compete for few sets of the L1 cache.
-func (d convDims) unfoldedPixel() int { return ((d.tapRow+cacheLine-1)/cacheLine | 1) * cacheLine }
-
-// unfoldedRow is the number of floats in a row of u.
-func (d convDims) unfoldedRow() int { return d.ow * d.unfoldedPixel() }
-
-// unfoldedRows is the number of rows of u for so many rows of the result, a multiple of the stride.
-func (d convDims) unfoldedRows(rows int) int {
-	return ((rows-1)*d.Stride + d.kh + d.Stride - 1) / d.Stride * d.Stride
+// unfolding is where the elements of u lie. Its columns, kw·ci, are cut in panels, equal ones in each unit of so many
+// columns; a panel is [y j column].
+type unfolding struct {
+	convDims
+	band    int // rows of the result that u is made for
+	unit    int // columns
+	columns int // of a panel, the last of a unit may have fewer
 }
 
-// unfoldedBand is the number of rows of the result whose u has about size floats: equal bands of the image.
-func (d convDims) unfoldedBand(size int) int {
-	most := max(1, (size/max(1, d.unfoldedRow())-d.kh)/d.Stride+1)
+// unfolding returns u for equal bands of the image of about size floats, with panels of at most so many columns.
+func (d convDims) unfolding(unit, columns, size int) unfolding {
+	panels := (unit + columns - 1) / columns
+	u := unfolding{convDims: d, unit: unit, columns: (unit + panels - 1) / panels}
+	most := max(1, (size/max(1, u.panels()*u.row())-d.kh)/d.Stride+1)
 	bands := max(1, (d.oh+most-1)/most)
-	return (d.oh + bands - 1) / bands
+	u.band = (d.oh + bands - 1) / bands
+	return u
 }
 
-// unfoldedAt returns where row y of u begins, made for bands of so many rows.
-func (d convDims) unfoldedAt(y, band int) int {
-	return (y%d.Stride*d.unfoldedRows(band)/d.Stride + y/d.Stride) * d.unfoldedRow()
+// panels is the number of panels.
+func (u *unfolding) panels() int {
+	return u.tapRow / u.unit * ((u.unit + u.columns - 1) / u.columns)
 }
 
-// unfoldedTaps returns where the products with each kernel row begin in u, made for bands of so many rows.
-func (d convDims) unfoldedTaps(band int) []int {
-	off := make([]int, d.kh)
+// at returns the columns of panel i, the first of them and how many.
+func (u *unfolding) at(i int) (first, count int) {
+	each := (u.unit + u.columns - 1) / u.columns
+	c := i % each * u.columns
+	return i/each*u.unit + c, min(u.columns, u.unit-c)
+}
+
+// pixel is the number of floats from pixel to pixel: an odd number of cache lines, for at a multiple of a power of two
+// the pixels would compete for few sets of the L1 cache.
+func (u *unfolding) pixel() int { return ((u.columns+cacheLine-1)/cacheLine | 1) * cacheLine }
+
+// row is the number of floats in a row of a panel.
+func (u *unfolding) row() int { return u.ow * u.pixel() }
+
+// rows is the number of rows of u, a multiple of the stride.
+func (u *unfolding) rows() int {
+	return ((u.band-1)*u.Stride + u.kh + u.Stride - 1) / u.Stride * u.Stride
+}
+
+// panel is the number of floats in a panel, and size that in u.
+func (u *unfolding) panel() int { return u.rows() * u.row() }
+func (u *unfolding) size() int  { return u.panels() * u.panel() }
+
+// start returns where row y begins in a panel.
+func (u *unfolding) start(y int) int {
+	return (y%u.Stride*u.rows()/u.Stride + y/u.Stride) * u.row()
+}
+
+// kernelRows returns where the products with each kernel row begin in a panel.
+func (u *unfolding) kernelRows() []int {
+	off := make([]int, u.kh)
 	for k := range off {
-		off[k] = d.unfoldedAt(k, band)
+		off[k] = u.start(k)
 	}
 	return off
 }
 
-// unfold writes u, made for bands of so many rows, for count rows of the result from r on. They read the bordered image
-// n of s from row y0 and column x0 on.
-func (d convDims) unfold(u []float32, s *source, n, r, count, band, y0, x0 int, mem *par.Scratch) {
-	line := mem.Floats(d.cols * d.cin)
-	for y := range (count-1)*d.Stride + d.kh {
-		top := y0 + r*d.Stride + y
-		s.fill(line, len(line), n, top, top+1, d.Top, d.Left)
-		simd.CopyPixels(u[d.unfoldedAt(y, band):], d.unfoldedPixel(), line[x0*d.cin:], d.Stride*d.cin, d.ow, d.tapRow, false)
+// fill writes u to dst for count rows of the result from r on. They read the bordered image n of s from row y0 and
+// column x0 on.
+func (u *unfolding) fill(dst []float32, s *source, n, r, count, y0, x0 int, mem *par.Scratch) {
+	line := mem.Floats(u.cols * u.cin)
+	for y := range (count-1)*u.Stride + u.kh {
+		top := y0 + r*u.Stride + y
+		s.fill(line, len(line), n, top, top+1, u.Top, u.Left)
+		for i := range u.panels() {
+			first, columns := u.at(i)
+			simd.CopyPixels(dst[i*u.panel()+u.start(y):], u.pixel(), line[x0*u.cin+first:], u.Stride*u.cin, u.ow, columns, false)
+		}
 	}
 }
 
@@ -74,7 +105,7 @@ type directConv struct {
 	to                []float32
 	pixel, row, image int // floats from one of the result to the next
 
-	band       int
+	u          unfolding // one panel
 	aOff, bOff []int
 }
 
@@ -82,8 +113,8 @@ var directConvs frames[directConv]
 
 // take returns c with what follows from it, in a frame.
 func (c directConv) take() *directConv {
-	c.band = c.unfoldedBand(unfoldedSize)
-	c.aOff, c.bOff = c.unfoldedTaps(c.band), make([]int, c.kh)
+	c.u = c.unfolding(max(1, c.tapRow), max(1, c.tapRow), unfoldedSize)
+	c.aOff, c.bOff = c.u.kernelRows(), make([]int, c.kh)
 	for k := range c.bOff {
 		c.bOff[k] = k * c.tapRow * panelWidth
 	}
@@ -107,7 +138,7 @@ func runDirect(s *source, n, rows int, w []float32, convs ...*directConv) {
 	for _, c := range convs {
 		c.w = w
 		w = w[panelSize(c.kh*c.tapRow, c.cout):]
-		group = min(group, imageGroup(n, max(1, size/max(1, c.unfolded()))))
+		group = min(group, imageGroup(n, max(1, size/max(1, c.u.size()))))
 	}
 	eachBand(n, group, rows, s, func(n0, n1, r0, r1 int, mem *par.Scratch) {
 		for _, c := range convs {
@@ -119,9 +150,6 @@ func runDirect(s *source, n, rows int, w []float32, convs ...*directConv) {
 	}
 }
 
-// unfolded is the number of floats in u for a band of an image.
-func (c *directConv) unfolded() int { return c.unfoldedRows(c.band) * c.unfoldedRow() }
-
 // rows computes rows r0…r1 of the results for images n0…n1.
 func (c *directConv) rows(n0, n1, r0, r1 int, mem *par.Scratch) {
 	if c.kh*c.kw == 0 {
@@ -131,14 +159,14 @@ func (c *directConv) rows(n0, n1, r0, r1 int, mem *par.Scratch) {
 	var soon simd.Ahead
 	c.ahead(&soon, n1)
 	soon.During((n1 - n0) * (r1 - r0) * c.ow * c.kh * c.tapRow * c.cout)
-	u, starts := mem.Floats((n1-n0)*c.unfolded()), mem.Floats((n1-n0)*c.cout)
+	u, starts := mem.Floats((n1-n0)*c.u.size()), mem.Floats((n1-n0)*c.cout)
 	for n := n0; n < n1; n++ {
 		c.e.sumStart(starts[(n-n0)*c.cout:][:c.cout], n)
 	}
-	for r := r0; r < r1; r += c.band {
-		count := min(c.band, r1-r)
+	for r := r0; r < r1; r += c.u.band {
+		count := min(c.u.band, r1-r)
 		for n := n0; n < n1; n++ {
-			mem.Within(func() { c.unfold(u[(n-n0)*c.unfolded():], c.s, n, r, count, c.band, c.y0, c.x0, mem) })
+			mem.Within(func() { c.u.fill(u[(n-n0)*c.u.size():], c.s, n, r, count, c.y0, c.x0, mem) })
 		}
 		mem.Within(func() { c.multiply(u, starts, n0, n1, r, count, &soon, mem) })
 	}
@@ -175,7 +203,7 @@ func (c *directConv) multiply(u, starts []float32, n0, n1, r, count int, soon *s
 			at := n*c.image + r*c.row + c0
 			g := simd.Gemm{
 				M: count * c.ow, N: min(columns, c.cout-c0), K: c.tapRow,
-				A: u[(n-n0)*c.unfolded():], ARow: c.unfoldedPixel(), AK: 1, AOff: c.aOff,
+				A: u[(n-n0)*c.u.size():], ARow: c.u.pixel(), AK: 1, AOff: c.aOff,
 				B: c.w[c0*depth:], BRow: panelWidth, BPanel: panelWidth * depth, BOff: c.bOff,
 				CRow:  c.cout,
 				Ahead: soon,

@@ -57,8 +57,8 @@ type Gemm struct {
 
 // Ahead is memory that will be read or written soon after some products. While
 // they keep the processor busy its caches have time for more, so the assembly
-// brings up to a line of this to the L2 cache for every k of every tile. Results
-// do not depend on it.
+// brings up to a line of this to the L2 cache for every k of every tile, or with
+// AVX2 every other. Results do not depend on it.
 type Ahead struct {
 	parts [6][]float32
 	n     int
@@ -81,19 +81,19 @@ func (a *Ahead) Add(x []float32) {
 func (a *Ahead) During(multiplyAdds int) { a.work = multiplyAdds }
 
 // take returns where the next elements are, nil if there are none, and how many
-// to advance for each of the k's of a product of so many multiply-adds. Lines
+// to advance at each of the fetches of a product of so many multiply-adds. Lines
 // beyond a part's end are not worth a test in the kernel.
-func (a *Ahead) take(ks, work int) (next *float32, step int) {
+func (a *Ahead) take(fetches, work int) (next *float32, step int) {
 	if a == nil || a.n == 0 {
 		return nil, 0
 	}
 	step = lineFloats
 	if a.work > 0 {
-		step = min(lineFloats, int(float64(a.left)*float64(work)/float64(a.work*ks))+1)
+		step = min(lineFloats, int(float64(a.left)*float64(work)/float64(a.work*fetches))+1)
 		a.work = max(0, a.work-work)
 	}
 	x := a.parts[0]
-	if n := ks * step; n < len(x) {
+	if n := fetches * step; n < len(x) {
 		a.parts[0] = x[n:]
 		a.left -= n
 	} else {

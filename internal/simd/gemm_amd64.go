@@ -19,16 +19,20 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	c := &g.C[i*g.CRow+j]
 	a := &g.A[i*g.ARow]
 	b := &g.B[j/panel*g.BPanel+j%panel]
-	ks := tiles * panels * len(g.AOff) * g.K
-	ahead, step := g.Ahead.take(ks, ks*rows*cols)
+	ks := 2 // between fetches
+	if useAVX512 {
+		ks = 1
+	}
+	sums := tiles * panels * len(g.AOff)
+	ahead, step := g.Ahead.take(sums*((g.K+ks-1)/ks), sums*g.K*rows*cols)
 	if ahead == nil {
 		ahead = a // a line that is in the cache anyway
 	}
-	below := 4 * g.AK // in A's rows below a tile
+	below := 4 * ks * g.AK // in A's rows below a tile
 	if g.AK == 1 {
-		below = 4 * g.ARow * rows / g.K // through them, one after the other
+		below = 4 * ks * g.ARow * rows / g.K // through them, one after the other
 	}
-	next := 4 * g.BRow
+	next := 4 * ks * g.BRow
 	if g.BRow == panel { // through the panel, in all tiles together
 		next = (next-1)/tiles + 1
 	}

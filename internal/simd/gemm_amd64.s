@@ -275,11 +275,12 @@ AVX512_14x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_14x32_k
+	JLT     AVX512_14x32_ks
 	DECQ    R10
 	JEQ     AVX512_14x32_done
 
-AVX512_14x32_k:
+AVX512_14x32_ks:
+AVX512_14x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -335,7 +336,7 @@ AVX512_14x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_14x32_k
+	JNE          AVX512_14x32_turn
 
 AVX512_14x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -597,11 +598,12 @@ AVX512_14x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_14x16_k
+	JLT     AVX512_14x16_ks
 	DECQ    R10
 	JEQ     AVX512_14x16_done
 
-AVX512_14x16_k:
+AVX512_14x16_ks:
+AVX512_14x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -641,7 +643,7 @@ AVX512_14x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_14x16_k
+	JNE          AVX512_14x16_turn
 
 AVX512_14x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -919,11 +921,12 @@ AVX512_13x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_13x32_k
+	JLT     AVX512_13x32_ks
 	DECQ    R10
 	JEQ     AVX512_13x32_done
 
-AVX512_13x32_k:
+AVX512_13x32_ks:
+AVX512_13x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -976,7 +979,7 @@ AVX512_13x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_13x32_k
+	JNE          AVX512_13x32_turn
 
 AVX512_13x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -1226,11 +1229,12 @@ AVX512_13x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_13x16_k
+	JLT     AVX512_13x16_ks
 	DECQ    R10
 	JEQ     AVX512_13x16_done
 
-AVX512_13x16_k:
+AVX512_13x16_ks:
+AVX512_13x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -1268,7 +1272,7 @@ AVX512_13x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_13x16_k
+	JNE          AVX512_13x16_turn
 
 AVX512_13x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -1532,11 +1536,12 @@ AVX512_12x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_12x32_k
+	JLT     AVX512_12x32_ks
 	DECQ    R10
 	JEQ     AVX512_12x32_done
 
-AVX512_12x32_k:
+AVX512_12x32_ks:
+AVX512_12x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -1586,7 +1591,7 @@ AVX512_12x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_12x32_k
+	JNE          AVX512_12x32_turn
 
 AVX512_12x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -1824,11 +1829,12 @@ AVX512_12x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_12x16_k
+	JLT     AVX512_12x16_ks
 	DECQ    R10
 	JEQ     AVX512_12x16_done
 
-AVX512_12x16_k:
+AVX512_12x16_ks:
+AVX512_12x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -1864,7 +1870,7 @@ AVX512_12x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_12x16_k
+	JNE          AVX512_12x16_turn
 
 AVX512_12x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -2114,11 +2120,12 @@ AVX512_11x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_11x32_k
+	JLT     AVX512_11x32_ks
 	DECQ    R10
 	JEQ     AVX512_11x32_done
 
-AVX512_11x32_k:
+AVX512_11x32_ks:
+AVX512_11x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -2165,7 +2172,7 @@ AVX512_11x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_11x32_k
+	JNE          AVX512_11x32_turn
 
 AVX512_11x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -2391,11 +2398,12 @@ AVX512_11x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_11x16_k
+	JLT     AVX512_11x16_ks
 	DECQ    R10
 	JEQ     AVX512_11x16_done
 
-AVX512_11x16_k:
+AVX512_11x16_ks:
+AVX512_11x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -2429,7 +2437,7 @@ AVX512_11x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_11x16_k
+	JNE          AVX512_11x16_turn
 
 AVX512_11x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -2665,11 +2673,12 @@ AVX512_10x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_10x32_k
+	JLT     AVX512_10x32_ks
 	DECQ    R10
 	JEQ     AVX512_10x32_done
 
-AVX512_10x32_k:
+AVX512_10x32_ks:
+AVX512_10x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -2713,7 +2722,7 @@ AVX512_10x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_10x32_k
+	JNE          AVX512_10x32_turn
 
 AVX512_10x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -2927,11 +2936,12 @@ AVX512_10x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_10x16_k
+	JLT     AVX512_10x16_ks
 	DECQ    R10
 	JEQ     AVX512_10x16_done
 
-AVX512_10x16_k:
+AVX512_10x16_ks:
+AVX512_10x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -2963,7 +2973,7 @@ AVX512_10x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_10x16_k
+	JNE          AVX512_10x16_turn
 
 AVX512_10x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -3185,11 +3195,12 @@ AVX512_9x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_9x32_k
+	JLT     AVX512_9x32_ks
 	DECQ    R10
 	JEQ     AVX512_9x32_done
 
-AVX512_9x32_k:
+AVX512_9x32_ks:
+AVX512_9x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -3230,7 +3241,7 @@ AVX512_9x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_9x32_k
+	JNE          AVX512_9x32_turn
 
 AVX512_9x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -3432,11 +3443,12 @@ AVX512_9x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_9x16_k
+	JLT     AVX512_9x16_ks
 	DECQ    R10
 	JEQ     AVX512_9x16_done
 
-AVX512_9x16_k:
+AVX512_9x16_ks:
+AVX512_9x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -3466,7 +3478,7 @@ AVX512_9x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_9x16_k
+	JNE          AVX512_9x16_turn
 
 AVX512_9x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -3674,11 +3686,12 @@ AVX512_8x32_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_8x32_k
+	JLT     AVX512_8x32_ks
 	DECQ    R10
 	JEQ     AVX512_8x32_done
 
-AVX512_8x32_k:
+AVX512_8x32_ks:
+AVX512_8x32_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -3716,7 +3729,7 @@ AVX512_8x32_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_8x32_k
+	JNE          AVX512_8x32_turn
 
 AVX512_8x32_done:
 	MOVQ         R14, ahead+144(FP)
@@ -3906,11 +3919,12 @@ AVX512_8x16_segment:
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
-	JLT     AVX512_8x16_k
+	JLT     AVX512_8x16_ks
 	DECQ    R10
 	JEQ     AVX512_8x16_done
 
-AVX512_8x16_k:
+AVX512_8x16_ks:
+AVX512_8x16_turn:
 	PREFETCHT0   (R15)
 	ADDQ         belowStep+168(FP), R15
 	PREFETCHT1   (R13)
@@ -3938,7 +3952,7 @@ AVX512_8x16_k:
 	ADDQ         CX, R12
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_8x16_k
+	JNE          AVX512_8x16_turn
 
 AVX512_8x16_done:
 	MOVQ         R14, ahead+144(FP)
@@ -4130,11 +4144,12 @@ AVX512_7x32_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX512_7x32_k
+	JLT     AVX512_7x32_ks
 	DECQ    R10
 	JEQ     AVX512_7x32_done
 
-AVX512_7x32_k:
+AVX512_7x32_ks:
+AVX512_7x32_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -4168,7 +4183,7 @@ AVX512_7x32_k:
 	ADDQ         CX, R11
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_7x32_k
+	JNE          AVX512_7x32_turn
 
 AVX512_7x32_done:
 	MOVQ         R13, ahead+144(FP)
@@ -4344,11 +4359,12 @@ AVX512_7x16_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX512_7x16_k
+	JLT     AVX512_7x16_ks
 	DECQ    R10
 	JEQ     AVX512_7x16_done
 
-AVX512_7x16_k:
+AVX512_7x16_ks:
+AVX512_7x16_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -4373,7 +4389,7 @@ AVX512_7x16_k:
 	ADDQ         CX, R11
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_7x16_k
+	JNE          AVX512_7x16_turn
 
 AVX512_7x16_done:
 	MOVQ         R13, ahead+144(FP)
@@ -4551,11 +4567,12 @@ AVX512_6x32_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX512_6x32_k
+	JLT     AVX512_6x32_ks
 	DECQ    R10
 	JEQ     AVX512_6x32_done
 
-AVX512_6x32_k:
+AVX512_6x32_ks:
+AVX512_6x32_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -4586,7 +4603,7 @@ AVX512_6x32_k:
 	ADDQ         CX, R11
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_6x32_k
+	JNE          AVX512_6x32_turn
 
 AVX512_6x32_done:
 	MOVQ         R13, ahead+144(FP)
@@ -4750,11 +4767,12 @@ AVX512_6x16_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX512_6x16_k
+	JLT     AVX512_6x16_ks
 	DECQ    R10
 	JEQ     AVX512_6x16_done
 
-AVX512_6x16_k:
+AVX512_6x16_ks:
+AVX512_6x16_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -4777,7 +4795,7 @@ AVX512_6x16_k:
 	ADDQ         CX, R11
 	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX512_6x16_k
+	JNE          AVX512_6x16_turn
 
 AVX512_6x16_done:
 	MOVQ         R13, ahead+144(FP)
@@ -4941,11 +4959,12 @@ AVX512_5x32_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX512_5x32_k
+	JLT     AVX512_5x32_ks
 	DECQ    R9
 	JEQ     AVX512_5x32_done
 
-AVX512_5x32_k:
+AVX512_5x32_ks:
+AVX512_5x32_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -4973,7 +4992,7 @@ AVX512_5x32_k:
 	ADDQ         CX, R10
 	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX512_5x32_k
+	JNE          AVX512_5x32_turn
 
 AVX512_5x32_done:
 	MOVQ         R12, ahead+144(FP)
@@ -5125,11 +5144,12 @@ AVX512_5x16_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX512_5x16_k
+	JLT     AVX512_5x16_ks
 	DECQ    R9
 	JEQ     AVX512_5x16_done
 
-AVX512_5x16_k:
+AVX512_5x16_ks:
+AVX512_5x16_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -5150,7 +5170,7 @@ AVX512_5x16_k:
 	ADDQ         CX, R10
 	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX512_5x16_k
+	JNE          AVX512_5x16_turn
 
 AVX512_5x16_done:
 	MOVQ         R12, ahead+144(FP)
@@ -5300,11 +5320,12 @@ AVX512_4x32_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX512_4x32_k
+	JLT     AVX512_4x32_ks
 	DECQ    R9
 	JEQ     AVX512_4x32_done
 
-AVX512_4x32_k:
+AVX512_4x32_ks:
+AVX512_4x32_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -5329,7 +5350,7 @@ AVX512_4x32_k:
 	ADDQ         CX, R10
 	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX512_4x32_k
+	JNE          AVX512_4x32_turn
 
 AVX512_4x32_done:
 	MOVQ         R12, ahead+144(FP)
@@ -5469,11 +5490,12 @@ AVX512_4x16_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX512_4x16_k
+	JLT     AVX512_4x16_ks
 	DECQ    R9
 	JEQ     AVX512_4x16_done
 
-AVX512_4x16_k:
+AVX512_4x16_ks:
+AVX512_4x16_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -5492,7 +5514,7 @@ AVX512_4x16_k:
 	ADDQ         CX, R10
 	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX512_4x16_k
+	JNE          AVX512_4x16_turn
 
 AVX512_4x16_done:
 	MOVQ         R12, ahead+144(FP)
@@ -5628,11 +5650,12 @@ AVX512_3x32_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_3x32_k
+	JLT     AVX512_3x32_ks
 	DECQ    R8
 	JEQ     AVX512_3x32_done
 
-AVX512_3x32_k:
+AVX512_3x32_ks:
+AVX512_3x32_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -5654,7 +5677,7 @@ AVX512_3x32_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_3x32_k
+	JNE          AVX512_3x32_turn
 
 AVX512_3x32_done:
 	MOVQ         R11, ahead+144(FP)
@@ -5782,11 +5805,12 @@ AVX512_3x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_3x16_k
+	JLT     AVX512_3x16_ks
 	DECQ    R8
 	JEQ     AVX512_3x16_done
 
-AVX512_3x16_k:
+AVX512_3x16_ks:
+AVX512_3x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -5803,7 +5827,7 @@ AVX512_3x16_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_3x16_k
+	JNE          AVX512_3x16_turn
 
 AVX512_3x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -5925,11 +5949,12 @@ AVX512_2x32_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_2x32_k
+	JLT     AVX512_2x32_ks
 	DECQ    R8
 	JEQ     AVX512_2x32_done
 
-AVX512_2x32_k:
+AVX512_2x32_ks:
+AVX512_2x32_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -5948,7 +5973,7 @@ AVX512_2x32_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_2x32_k
+	JNE          AVX512_2x32_turn
 
 AVX512_2x32_done:
 	MOVQ         R11, ahead+144(FP)
@@ -6064,11 +6089,12 @@ AVX512_2x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_2x16_k
+	JLT     AVX512_2x16_ks
 	DECQ    R8
 	JEQ     AVX512_2x16_done
 
-AVX512_2x16_k:
+AVX512_2x16_ks:
+AVX512_2x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -6083,7 +6109,7 @@ AVX512_2x16_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_2x16_k
+	JNE          AVX512_2x16_turn
 
 AVX512_2x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -6191,11 +6217,12 @@ AVX512_1x32_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_1x32_k
+	JLT     AVX512_1x32_ks
 	DECQ    R8
 	JEQ     AVX512_1x32_done
 
-AVX512_1x32_k:
+AVX512_1x32_ks:
+AVX512_1x32_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -6211,7 +6238,7 @@ AVX512_1x32_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_1x32_k
+	JNE          AVX512_1x32_turn
 
 AVX512_1x32_done:
 	MOVQ         R11, ahead+144(FP)
@@ -6315,11 +6342,12 @@ AVX512_1x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX512_1x16_k
+	JLT     AVX512_1x16_ks
 	DECQ    R8
 	JEQ     AVX512_1x16_done
 
-AVX512_1x16_k:
+AVX512_1x16_ks:
+AVX512_1x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -6332,7 +6360,7 @@ AVX512_1x16_k:
 	ADDQ         CX, R9
 	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX512_1x16_k
+	JNE          AVX512_1x16_turn
 
 AVX512_1x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -6548,11 +6576,41 @@ AVX2_6x16_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX2_6x16_k
+	JLT     AVX2_6x16_ks
 	DECQ    R10
 	JEQ     AVX2_6x16_done
 
-AVX2_6x16_k:
+AVX2_6x16_ks:
+	SHRQ         $0x01, R10
+	JCC          AVX2_6x16_even
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         CX, R11
+	ADDQ         DX, R9
+
+AVX2_6x16_even:
+	TESTQ R10, R10
+	JEQ   AVX2_6x16_done
+
+AVX2_6x16_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -6581,8 +6639,30 @@ AVX2_6x16_k:
 	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         CX, R11
 	ADDQ         DX, R9
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         CX, R11
+	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX2_6x16_k
+	JNE          AVX2_6x16_turn
 
 AVX2_6x16_done:
 	MOVQ         R13, ahead+144(FP)
@@ -6769,11 +6849,41 @@ AVX2_6x16m_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX2_6x16m_k
+	JLT     AVX2_6x16m_ks
 	DECQ    R10
 	JEQ     AVX2_6x16m_done
 
-AVX2_6x16m_k:
+AVX2_6x16m_ks:
+	SHRQ         $0x01, R10
+	JCC          AVX2_6x16m_even
+	VMOVUPS      (R9), Y12
+	VMASKMOVPS   32(R9), Y15, Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         CX, R11
+	ADDQ         DX, R9
+
+AVX2_6x16m_even:
+	TESTQ R10, R10
+	JEQ   AVX2_6x16m_done
+
+AVX2_6x16m_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -6802,8 +6912,30 @@ AVX2_6x16m_k:
 	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         CX, R11
 	ADDQ         DX, R9
+	VMOVUPS      (R9), Y12
+	VMASKMOVPS   32(R9), Y15, Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         CX, R11
+	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX2_6x16m_k
+	JNE          AVX2_6x16m_turn
 
 AVX2_6x16m_done:
 	MOVQ         R13, ahead+144(FP)
@@ -6966,11 +7098,34 @@ AVX2_6x8_segment:
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
-	JLT     AVX2_6x8_k
+	JLT     AVX2_6x8_ks
 	DECQ    R10
 	JEQ     AVX2_6x8_done
 
-AVX2_6x8_k:
+AVX2_6x8_ks:
+	SHRQ         $0x01, R10
+	JCC          AVX2_6x8_even
+	VMASKMOVPS   (R9), Y15, Y12
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	ADDQ         CX, R11
+	ADDQ         DX, R9
+
+AVX2_6x8_even:
+	TESTQ R10, R10
+	JEQ   AVX2_6x8_done
+
+AVX2_6x8_turn:
 	PREFETCHT0   (R14)
 	ADDQ         belowStep+168(FP), R14
 	PREFETCHT1   (R12)
@@ -6992,8 +7147,23 @@ AVX2_6x8_k:
 	VFMADD231PS  Y14, Y12, Y5
 	ADDQ         CX, R11
 	ADDQ         DX, R9
+	VMASKMOVPS   (R9), Y15, Y12
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R11)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R11)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (R11)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VBROADCASTSS (R11)(SI*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	ADDQ         CX, R11
+	ADDQ         DX, R9
 	DECQ         R10
-	JNE          AVX2_6x8_k
+	JNE          AVX2_6x8_turn
 
 AVX2_6x8_done:
 	MOVQ         R13, ahead+144(FP)
@@ -7157,11 +7327,38 @@ AVX2_5x16_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_5x16_k
+	JLT     AVX2_5x16_ks
 	DECQ    R9
 	JEQ     AVX2_5x16_done
 
-AVX2_5x16_k:
+AVX2_5x16_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_5x16_even
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_5x16_even:
+	TESTQ R9, R9
+	JEQ   AVX2_5x16_done
+
+AVX2_5x16_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -7187,8 +7384,27 @@ AVX2_5x16_k:
 	VFMADD231PS  Y14, Y13, Y9
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_5x16_k
+	JNE          AVX2_5x16_turn
 
 AVX2_5x16_done:
 	MOVQ         R12, ahead+144(FP)
@@ -7359,11 +7575,38 @@ AVX2_5x16m_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_5x16m_k
+	JLT     AVX2_5x16m_ks
 	DECQ    R9
 	JEQ     AVX2_5x16m_done
 
-AVX2_5x16m_k:
+AVX2_5x16m_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_5x16m_even
+	VMOVUPS      (R8), Y12
+	VMASKMOVPS   32(R8), Y15, Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_5x16m_even:
+	TESTQ R9, R9
+	JEQ   AVX2_5x16m_done
+
+AVX2_5x16m_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -7389,8 +7632,27 @@ AVX2_5x16m_k:
 	VFMADD231PS  Y14, Y13, Y9
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMOVUPS      (R8), Y12
+	VMASKMOVPS   32(R8), Y15, Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_5x16m_k
+	JNE          AVX2_5x16m_turn
 
 AVX2_5x16m_done:
 	MOVQ         R12, ahead+144(FP)
@@ -7541,11 +7803,32 @@ AVX2_5x8_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_5x8_k
+	JLT     AVX2_5x8_ks
 	DECQ    R9
 	JEQ     AVX2_5x8_done
 
-AVX2_5x8_k:
+AVX2_5x8_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_5x8_even
+	VMASKMOVPS   (R8), Y15, Y12
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_5x8_even:
+	TESTQ R9, R9
+	JEQ   AVX2_5x8_done
+
+AVX2_5x8_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -7565,8 +7848,21 @@ AVX2_5x8_k:
 	VFMADD231PS  Y14, Y12, Y4
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMASKMOVPS   (R8), Y15, Y12
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (R10)(AX*4), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_5x8_k
+	JNE          AVX2_5x8_turn
 
 AVX2_5x8_done:
 	MOVQ         R12, ahead+144(FP)
@@ -7716,11 +8012,35 @@ AVX2_4x16_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_4x16_k
+	JLT     AVX2_4x16_ks
 	DECQ    R9
 	JEQ     AVX2_4x16_done
 
-AVX2_4x16_k:
+AVX2_4x16_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_4x16_even
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_4x16_even:
+	TESTQ R9, R9
+	JEQ   AVX2_4x16_done
+
+AVX2_4x16_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -7743,8 +8063,24 @@ AVX2_4x16_k:
 	VFMADD231PS  Y14, Y13, Y7
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_4x16_k
+	JNE          AVX2_4x16_turn
 
 AVX2_4x16_done:
 	MOVQ         R12, ahead+144(FP)
@@ -7899,11 +8235,35 @@ AVX2_4x16m_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_4x16m_k
+	JLT     AVX2_4x16m_ks
 	DECQ    R9
 	JEQ     AVX2_4x16m_done
 
-AVX2_4x16m_k:
+AVX2_4x16m_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_4x16m_even
+	VMOVUPS      (R8), Y12
+	VMASKMOVPS   32(R8), Y15, Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_4x16m_even:
+	TESTQ R9, R9
+	JEQ   AVX2_4x16m_done
+
+AVX2_4x16m_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -7926,8 +8286,24 @@ AVX2_4x16m_k:
 	VFMADD231PS  Y14, Y13, Y7
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMOVUPS      (R8), Y12
+	VMASKMOVPS   32(R8), Y15, Y13
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_4x16m_k
+	JNE          AVX2_4x16m_turn
 
 AVX2_4x16m_done:
 	MOVQ         R12, ahead+144(FP)
@@ -8066,11 +8442,30 @@ AVX2_4x8_segment:
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
-	JLT     AVX2_4x8_k
+	JLT     AVX2_4x8_ks
 	DECQ    R9
 	JEQ     AVX2_4x8_done
 
-AVX2_4x8_k:
+AVX2_4x8_ks:
+	SHRQ         $0x01, R9
+	JCC          AVX2_4x8_even
+	VMASKMOVPS   (R8), Y15, Y12
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	ADDQ         CX, R10
+	ADDQ         DX, R8
+
+AVX2_4x8_even:
+	TESTQ R9, R9
+	JEQ   AVX2_4x8_done
+
+AVX2_4x8_turn:
 	PREFETCHT0   (R13)
 	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R11)
@@ -8088,8 +8483,19 @@ AVX2_4x8_k:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R10
 	ADDQ         DX, R8
+	VMASKMOVPS   (R8), Y15, Y12
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R10)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R10)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VBROADCASTSS (R10)(BX*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	ADDQ         CX, R10
+	ADDQ         DX, R8
 	DECQ         R9
-	JNE          AVX2_4x8_k
+	JNE          AVX2_4x8_turn
 
 AVX2_4x8_done:
 	MOVQ         R12, ahead+144(FP)
@@ -8225,11 +8631,32 @@ AVX2_3x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_3x16_k
+	JLT     AVX2_3x16_ks
 	DECQ    R8
 	JEQ     AVX2_3x16_done
 
-AVX2_3x16_k:
+AVX2_3x16_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_3x16_even
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_3x16_even:
+	TESTQ R8, R8
+	JEQ   AVX2_3x16_done
+
+AVX2_3x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8249,8 +8676,21 @@ AVX2_3x16_k:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_3x16_k
+	JNE          AVX2_3x16_turn
 
 AVX2_3x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -8389,11 +8829,32 @@ AVX2_3x16m_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_3x16m_k
+	JLT     AVX2_3x16m_ks
 	DECQ    R8
 	JEQ     AVX2_3x16m_done
 
-AVX2_3x16m_k:
+AVX2_3x16m_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_3x16m_even
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_3x16m_even:
+	TESTQ R8, R8
+	JEQ   AVX2_3x16m_done
+
+AVX2_3x16m_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8413,8 +8874,21 @@ AVX2_3x16m_k:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_3x16m_k
+	JNE          AVX2_3x16m_turn
 
 AVX2_3x16m_done:
 	MOVQ         R11, ahead+144(FP)
@@ -8541,11 +9015,28 @@ AVX2_3x8_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_3x8_k
+	JLT     AVX2_3x8_ks
 	DECQ    R8
 	JEQ     AVX2_3x8_done
 
-AVX2_3x8_k:
+AVX2_3x8_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_3x8_even
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_3x8_even:
+	TESTQ R8, R8
+	JEQ   AVX2_3x8_done
+
+AVX2_3x8_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8561,8 +9052,17 @@ AVX2_3x8_k:
 	VFMADD231PS  Y14, Y12, Y2
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (R9)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_3x8_k
+	JNE          AVX2_3x8_turn
 
 AVX2_3x8_done:
 	MOVQ         R11, ahead+144(FP)
@@ -8684,11 +9184,29 @@ AVX2_2x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_2x16_k
+	JLT     AVX2_2x16_ks
 	DECQ    R8
 	JEQ     AVX2_2x16_done
 
-AVX2_2x16_k:
+AVX2_2x16_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_2x16_even
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_2x16_even:
+	TESTQ R8, R8
+	JEQ   AVX2_2x16_done
+
+AVX2_2x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8705,8 +9223,18 @@ AVX2_2x16_k:
 	VFMADD231PS  Y14, Y13, Y3
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_2x16_k
+	JNE          AVX2_2x16_turn
 
 AVX2_2x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -8829,11 +9357,29 @@ AVX2_2x16m_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_2x16m_k
+	JLT     AVX2_2x16m_ks
 	DECQ    R8
 	JEQ     AVX2_2x16m_done
 
-AVX2_2x16m_k:
+AVX2_2x16m_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_2x16m_even
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_2x16m_even:
+	TESTQ R8, R8
+	JEQ   AVX2_2x16m_done
+
+AVX2_2x16m_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8850,8 +9396,18 @@ AVX2_2x16m_k:
 	VFMADD231PS  Y14, Y13, Y3
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_2x16m_k
+	JNE          AVX2_2x16m_turn
 
 AVX2_2x16m_done:
 	MOVQ         R11, ahead+144(FP)
@@ -8966,11 +9522,26 @@ AVX2_2x8_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_2x8_k
+	JLT     AVX2_2x8_ks
 	DECQ    R8
 	JEQ     AVX2_2x8_done
 
-AVX2_2x8_k:
+AVX2_2x8_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_2x8_even
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_2x8_even:
+	TESTQ R8, R8
+	JEQ   AVX2_2x8_done
+
+AVX2_2x8_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -8984,8 +9555,15 @@ AVX2_2x8_k:
 	VFMADD231PS  Y14, Y12, Y1
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VBROADCASTSS (R9)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_2x8_k
+	JNE          AVX2_2x8_turn
 
 AVX2_2x8_done:
 	MOVQ         R11, ahead+144(FP)
@@ -9093,11 +9671,26 @@ AVX2_1x16_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_1x16_k
+	JLT     AVX2_1x16_ks
 	DECQ    R8
 	JEQ     AVX2_1x16_done
 
-AVX2_1x16_k:
+AVX2_1x16_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_1x16_even
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_1x16_even:
+	TESTQ R8, R8
+	JEQ   AVX2_1x16_done
+
+AVX2_1x16_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -9111,8 +9704,15 @@ AVX2_1x16_k:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_1x16_k
+	JNE          AVX2_1x16_turn
 
 AVX2_1x16_done:
 	MOVQ         R11, ahead+144(FP)
@@ -9219,11 +9819,26 @@ AVX2_1x16m_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_1x16m_k
+	JLT     AVX2_1x16m_ks
 	DECQ    R8
 	JEQ     AVX2_1x16m_done
 
-AVX2_1x16m_k:
+AVX2_1x16m_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_1x16m_even
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_1x16m_even:
+	TESTQ R8, R8
+	JEQ   AVX2_1x16m_done
+
+AVX2_1x16m_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -9237,8 +9852,15 @@ AVX2_1x16m_k:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_1x16m_k
+	JNE          AVX2_1x16m_turn
 
 AVX2_1x16m_done:
 	MOVQ         R11, ahead+144(FP)
@@ -9341,11 +9963,24 @@ AVX2_1x8_segment:
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
-	JLT     AVX2_1x8_k
+	JLT     AVX2_1x8_ks
 	DECQ    R8
 	JEQ     AVX2_1x8_done
 
-AVX2_1x8_k:
+AVX2_1x8_ks:
+	SHRQ         $0x01, R8
+	JCC          AVX2_1x8_even
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	ADDQ         CX, R9
+	ADDQ         DX, DI
+
+AVX2_1x8_even:
+	TESTQ R8, R8
+	JEQ   AVX2_1x8_done
+
+AVX2_1x8_turn:
 	PREFETCHT0   (R12)
 	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R10)
@@ -9357,8 +9992,13 @@ AVX2_1x8_k:
 	VFMADD231PS  Y14, Y12, Y0
 	ADDQ         CX, R9
 	ADDQ         DX, DI
+	VMASKMOVPS   (DI), Y15, Y12
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	ADDQ         CX, R9
+	ADDQ         DX, DI
 	DECQ         R8
-	JNE          AVX2_1x8_k
+	JNE          AVX2_1x8_turn
 
 AVX2_1x8_done:
 	MOVQ         R11, ahead+144(FP)

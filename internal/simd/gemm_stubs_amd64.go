@@ -7,8 +7,8 @@ package simd
 // gemmAVX512 computes tiles of rows ≤ 14 by cols ≤ 32 elements of C: as many as tiles one
 // below the other, and the same in each of as many panels to the right. c and a point to the
 // first tile's first row, b and bias, which may be nil, to its first column; the rest is as in
-// Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;
-// and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
+// Gemm. For every k of each tile it prefetches from ahead, and advances that by aheadStep
+// bytes; and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
 // belowStep.
 //
 //go:noescape
@@ -17,8 +17,8 @@ func gemmAVX512(c *float32, cRow int, a *float32, aRow int, aK int, aOff *int, b
 // gemmAVX2 computes tiles of rows ≤ 6 by cols ≤ 16 elements of C: as many as tiles one
 // below the other, and the same in each of as many panels to the right. c and a point to the
 // first tile's first row, b and bias, which may be nil, to its first column; the rest is as in
-// Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;
-// and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
+// Gemm. For every two k's of each tile it prefetches from ahead, and advances that by aheadStep
+// bytes; and so it does in the next panel of B by nextStep, and in the rows of A below the tile by
 // belowStep.
 //
 //go:noescape

@@ -13,6 +13,7 @@ type isa struct {
 	name       string
 	lanes      int  // float32 elements in a vector
 	rows       int  // rows of the largest tile, two vectors wide
+	ks         int  // k's in a turn of the loop, 1 or 2
 	maskIsFree bool // a masked load costs no more than a whole one
 
 	vector    func(i int) reg.VecPhysical
@@ -31,7 +32,7 @@ func avx512() *isa {
 		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 	}
 	return &isa{
-		name: "AVX512", lanes: 16, rows: 14, maskIsFree: true,
+		name: "AVX512", lanes: 16, rows: 14, ks: 1, maskIsFree: true,
 		vector:    func(i int) reg.VecPhysical { return regs[i] },
 		broadcast: func(m Mem, v Op) { VBROADCASTSS(m, v) },
 		zero:      func(v Op) { VPXORD(v, v, v) },
@@ -65,7 +66,7 @@ func avx2() *isa {
 	}
 	mask := reg.Y15
 	return &isa{
-		name: "AVX2", lanes: 8, rows: 6,
+		name: "AVX2", lanes: 8, rows: 6, ks: 2,
 		vector:    func(i int) reg.VecPhysical { return regs[i] },
 		broadcast: func(m Mem, v Op) { VBROADCASTSS(m, v) },
 		zero:      func(v Op) { VXORPS(v, v, v) },

@@ -31,8 +31,8 @@ func function(v *isa) {
 		fmt.Sprintf("gemm%s computes tiles of rows ≤ %d by cols ≤ %d elements of C: as many as tiles one", v.name, v.rows, 2*v.lanes),
 		"below the other, and the same in each of as many panels to the right. c and a point to the",
 		"first tile's first row, b and bias, which may be nil, to its first column; the rest is as in",
-		"Gemm. For each k of each tile it prefetches from ahead, and advances that by aheadStep bytes;",
-		"and so it does in the next panel of B by nextStep, and in the rows of A below the tile by",
+		fmt.Sprintf("Gemm. For every %s of each tile it prefetches from ahead, and advances that by aheadStep", [...]string{1: "k", 2: "two k's"}[v.ks]),
+		"bytes; and so it does in the next panel of B by nextStep, and in the rows of A below the tile by",
 		"belowStep.",
 	)
 	Pragma("noescape")
