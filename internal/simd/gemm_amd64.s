@@ -96,100 +96,100 @@ AVX512_14x32:
 AVX512_14x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_14x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z18
-	VMOVUPS.Z  64(R10), K1, Z19
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z20
-	VMOVUPS.Z  64(R10), K1, Z21
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z22
-	VMOVUPS.Z  64(R10), K1, Z23
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z24
-	VMOVUPS.Z  64(R10), K1, Z25
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z26
-	VMOVUPS.Z  64(R10), K1, Z27
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z18
+	VMOVUPS.Z  64(R9), K1, Z19
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z20
+	VMOVUPS.Z  64(R9), K1, Z21
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z22
+	VMOVUPS.Z  64(R9), K1, Z23
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z24
+	VMOVUPS.Z  64(R9), K1, Z25
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z26
+	VMOVUPS.Z  64(R9), K1, Z27
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_14x32_start
 
 AVX512_14x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_14x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -203,7 +203,7 @@ AVX512_14x32_fresh:
 	VMOVAPS   Z0, Z22
 	VMOVAPS   Z0, Z24
 	VMOVAPS   Z0, Z26
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -264,30 +264,33 @@ AVX512_14x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0e, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0e, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_14x32_ks
-	DECQ    R10
-	JEQ     AVX512_14x32_done
+	SUBQ    $0x02, R10
+	JEQ     AVX512_14x32_added
+	JHI     AVX512_14x32_ks
+	ADDQ    $0x01, R10
+	JEQ     AVX512_14x32_added
 
 AVX512_14x32_ks:
 AVX512_14x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -338,125 +341,285 @@ AVX512_14x32_turn:
 	DECQ         R10
 	JNE          AVX512_14x32_turn
 
-AVX512_14x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_14x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VMOVUPS      Z18, (R10)
-	VMOVUPS      Z19, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VMOVUPS      Z20, (R10)
-	VMOVUPS      Z21, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VMOVUPS      Z22, (R10)
-	VMOVUPS      Z23, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VMOVUPS      Z24, (R10)
-	VMOVUPS      Z25, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z26
-	VFMADD231PS  Z30, Z29, Z27
-	VMOVUPS      Z26, (R10)
-	VMOVUPS      Z27, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0e, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_14x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_14x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_14x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_14x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x02
+	JLT              AVX512_14x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z28
+	VMOVUPS.Z        64(R9), K1, Z29
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z30
+	VMOVUPS.Z        64(R9), K1, Z31
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z28, Z0
+	VFMADD231PS.BCST (R8), Z29, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z0
+	VFMADD231PS.BCST (R8), Z31, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z2
+	VFMADD231PS.BCST (R8), Z29, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z2
+	VFMADD231PS.BCST (R8), Z31, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z4
+	VFMADD231PS.BCST (R8), Z29, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z4
+	VFMADD231PS.BCST (R8), Z31, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z6
+	VFMADD231PS.BCST (R8), Z29, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z6
+	VFMADD231PS.BCST (R8), Z31, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z28, Z8
+	VFMADD231PS.BCST (R8), Z29, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z8
+	VFMADD231PS.BCST (R8), Z31, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z10
+	VFMADD231PS.BCST (R8), Z29, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z10
+	VFMADD231PS.BCST (R8), Z31, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z12
+	VFMADD231PS.BCST (R8), Z29, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z12
+	VFMADD231PS.BCST (R8), Z31, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z28, Z14
+	VFMADD231PS.BCST (R8), Z29, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z14
+	VFMADD231PS.BCST (R8), Z31, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z16
+	VFMADD231PS.BCST (R8), Z29, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z16
+	VFMADD231PS.BCST (R8), Z31, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z18
+	VFMADD231PS.BCST (R8), Z29, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z18
+	VFMADD231PS.BCST (R8), Z31, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z20
+	VFMADD231PS.BCST (R8), Z29, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z20
+	VFMADD231PS.BCST (R8), Z31, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z28, Z22
+	VFMADD231PS.BCST (R8), Z29, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z22
+	VFMADD231PS.BCST (R8), Z31, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z24
+	VFMADD231PS.BCST (R8), Z29, Z25
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z24
+	VFMADD231PS.BCST (R8), Z31, Z25
+	VMOVUPS          Z24, (R9)
+	VMOVUPS          Z25, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z26
+	VFMADD231PS.BCST (R8), Z29, Z27
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z26
+	VFMADD231PS.BCST (R8), Z31, Z27
+	VMOVUPS          Z26, (R9)
+	VMOVUPS          Z27, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_14x32_stored
+
+AVX512_14x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z28
+	VMOVUPS.Z        64(R9), K1, Z29
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z28, Z0
+	VFMADD231PS.BCST (R8), Z29, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z2
+	VFMADD231PS.BCST (R8), Z29, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z4
+	VFMADD231PS.BCST (R8), Z29, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z6
+	VFMADD231PS.BCST (R8), Z29, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z28, Z8
+	VFMADD231PS.BCST (R8), Z29, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z10
+	VFMADD231PS.BCST (R8), Z29, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z12
+	VFMADD231PS.BCST (R8), Z29, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z28, Z14
+	VFMADD231PS.BCST (R8), Z29, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z16
+	VFMADD231PS.BCST (R8), Z29, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z18
+	VFMADD231PS.BCST (R8), Z29, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z20
+	VFMADD231PS.BCST (R8), Z29, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z28, Z22
+	VFMADD231PS.BCST (R8), Z29, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z28, Z24
+	VFMADD231PS.BCST (R8), Z29, Z25
+	VMOVUPS          Z24, (R9)
+	VMOVUPS          Z25, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z28, Z26
+	VFMADD231PS.BCST (R8), Z29, Z27
+	VMOVUPS          Z26, (R9)
+	VMOVUPS          Z27, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_14x32_stored:
+	IMUL3Q $0x0e, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_14x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_14x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_14x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_14x32
 	VZEROUPPER
@@ -475,72 +638,72 @@ AVX512_14x16:
 AVX512_14x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_14x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z10
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z12
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z13
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z10
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z12
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z13
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_14x16_start
 
 AVX512_14x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_14x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -587,29 +750,32 @@ AVX512_14x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0e, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0e, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_14x16_ks
-	DECQ    R10
-	JEQ     AVX512_14x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_14x16_added
+	JHI     AVX512_14x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_14x16_added
 
 AVX512_14x16_ks:
 AVX512_14x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -645,95 +811,281 @@ AVX512_14x16_turn:
 	DECQ         R10
 	JNE          AVX512_14x16_turn
 
-AVX512_14x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_14x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z9
-	VMOVUPS      Z9, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VMOVUPS      Z10, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z11
-	VMOVUPS      Z11, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VMOVUPS      Z12, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z13
-	VMOVUPS      Z13, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0e, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_14x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_14x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_14x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_14x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_14x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z14
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z15
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z16
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z17
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z14, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z12
+	VMOVUPS          Z12, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z17, Z13
+	VMOVUPS          Z13, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_14x16_stored
+
+AVX512_14x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z14
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z14, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z12
+	VMOVUPS          Z12, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z13
+	VMOVUPS          Z13, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_14x16_stored:
+	IMUL3Q $0x0e, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_14x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_14x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_14x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_14x16
 	VZEROUPPER
@@ -752,94 +1104,94 @@ AVX512_13x32:
 AVX512_13x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_13x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z18
-	VMOVUPS.Z  64(R10), K1, Z19
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z20
-	VMOVUPS.Z  64(R10), K1, Z21
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z22
-	VMOVUPS.Z  64(R10), K1, Z23
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z24
-	VMOVUPS.Z  64(R10), K1, Z25
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z18
+	VMOVUPS.Z  64(R9), K1, Z19
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z20
+	VMOVUPS.Z  64(R9), K1, Z21
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z22
+	VMOVUPS.Z  64(R9), K1, Z23
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z24
+	VMOVUPS.Z  64(R9), K1, Z25
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_13x32_start
 
 AVX512_13x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_13x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -852,7 +1204,7 @@ AVX512_13x32_fresh:
 	VMOVAPS   Z0, Z20
 	VMOVAPS   Z0, Z22
 	VMOVAPS   Z0, Z24
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -910,30 +1262,33 @@ AVX512_13x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0d, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0d, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_13x32_ks
-	DECQ    R10
-	JEQ     AVX512_13x32_done
+	SUBQ    $0x03, R10
+	JEQ     AVX512_13x32_added
+	JHI     AVX512_13x32_ks
+	ADDQ    $0x02, R10
+	JEQ     AVX512_13x32_added
 
 AVX512_13x32_ks:
 AVX512_13x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -981,119 +1336,319 @@ AVX512_13x32_turn:
 	DECQ         R10
 	JNE          AVX512_13x32_turn
 
-AVX512_13x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_13x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VMOVUPS      Z18, (R10)
-	VMOVUPS      Z19, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VMOVUPS      Z20, (R10)
-	VMOVUPS      Z21, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VMOVUPS      Z22, (R10)
-	VMOVUPS      Z23, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	VMOVUPS      Z24, (R10)
-	VMOVUPS      Z25, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0d, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_13x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_13x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_13x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_13x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x03
+	JLT              AVX512_13x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z26
+	VMOVUPS.Z        64(R9), K1, Z27
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z28
+	VMOVUPS.Z        64(R9), K1, Z29
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z30
+	VMOVUPS.Z        64(R9), K1, Z31
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z26, Z0
+	VFMADD231PS.BCST (R8), Z27, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z0
+	VFMADD231PS.BCST (R8), Z29, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z0
+	VFMADD231PS.BCST (R8), Z31, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z2
+	VFMADD231PS.BCST (R8), Z27, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z2
+	VFMADD231PS.BCST (R8), Z29, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z2
+	VFMADD231PS.BCST (R8), Z31, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z4
+	VFMADD231PS.BCST (R8), Z27, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z4
+	VFMADD231PS.BCST (R8), Z29, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z4
+	VFMADD231PS.BCST (R8), Z31, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z6
+	VFMADD231PS.BCST (R8), Z27, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z6
+	VFMADD231PS.BCST (R8), Z29, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z6
+	VFMADD231PS.BCST (R8), Z31, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z26, Z8
+	VFMADD231PS.BCST (R8), Z27, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z8
+	VFMADD231PS.BCST (R8), Z29, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z8
+	VFMADD231PS.BCST (R8), Z31, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z10
+	VFMADD231PS.BCST (R8), Z27, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z10
+	VFMADD231PS.BCST (R8), Z29, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z10
+	VFMADD231PS.BCST (R8), Z31, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z12
+	VFMADD231PS.BCST (R8), Z27, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z12
+	VFMADD231PS.BCST (R8), Z29, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z12
+	VFMADD231PS.BCST (R8), Z31, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z26, Z14
+	VFMADD231PS.BCST (R8), Z27, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z14
+	VFMADD231PS.BCST (R8), Z29, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z14
+	VFMADD231PS.BCST (R8), Z31, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z16
+	VFMADD231PS.BCST (R8), Z27, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z16
+	VFMADD231PS.BCST (R8), Z29, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z16
+	VFMADD231PS.BCST (R8), Z31, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z18
+	VFMADD231PS.BCST (R8), Z27, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z18
+	VFMADD231PS.BCST (R8), Z29, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z18
+	VFMADD231PS.BCST (R8), Z31, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z20
+	VFMADD231PS.BCST (R8), Z27, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z20
+	VFMADD231PS.BCST (R8), Z29, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z20
+	VFMADD231PS.BCST (R8), Z31, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z26, Z22
+	VFMADD231PS.BCST (R8), Z27, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z22
+	VFMADD231PS.BCST (R8), Z29, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z22
+	VFMADD231PS.BCST (R8), Z31, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z24
+	VFMADD231PS.BCST (R8), Z27, Z25
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z24
+	VFMADD231PS.BCST (R8), Z29, Z25
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z24
+	VFMADD231PS.BCST (R8), Z31, Z25
+	VMOVUPS          Z24, (R9)
+	VMOVUPS          Z25, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_13x32_stored
+
+AVX512_13x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z26
+	VMOVUPS.Z        64(R9), K1, Z27
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z26, Z0
+	VFMADD231PS.BCST (R8), Z27, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z2
+	VFMADD231PS.BCST (R8), Z27, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z4
+	VFMADD231PS.BCST (R8), Z27, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z6
+	VFMADD231PS.BCST (R8), Z27, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z26, Z8
+	VFMADD231PS.BCST (R8), Z27, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z10
+	VFMADD231PS.BCST (R8), Z27, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z12
+	VFMADD231PS.BCST (R8), Z27, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z26, Z14
+	VFMADD231PS.BCST (R8), Z27, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z16
+	VFMADD231PS.BCST (R8), Z27, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z26, Z18
+	VFMADD231PS.BCST (R8), Z27, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z20
+	VFMADD231PS.BCST (R8), Z27, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z26, Z22
+	VFMADD231PS.BCST (R8), Z27, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z26, Z24
+	VFMADD231PS.BCST (R8), Z27, Z25
+	VMOVUPS          Z24, (R9)
+	VMOVUPS          Z25, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_13x32_stored:
+	IMUL3Q $0x0d, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_13x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_13x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_13x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_13x32
 	VZEROUPPER
@@ -1112,68 +1667,68 @@ AVX512_13x16:
 AVX512_13x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_13x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z10
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z12
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z10
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z12
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_13x16_start
 
 AVX512_13x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_13x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -1218,29 +1773,32 @@ AVX512_13x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0d, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0d, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_13x16_ks
-	DECQ    R10
-	JEQ     AVX512_13x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_13x16_added
+	JHI     AVX512_13x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_13x16_added
 
 AVX512_13x16_ks:
 AVX512_13x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -1274,91 +1832,267 @@ AVX512_13x16_turn:
 	DECQ         R10
 	JNE          AVX512_13x16_turn
 
-AVX512_13x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_13x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z9
-	VMOVUPS      Z9, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VMOVUPS      Z10, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z11
-	VMOVUPS      Z11, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VMOVUPS      Z12, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0d, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_13x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_13x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_13x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_13x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_13x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z13
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z14
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z15
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z16
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z13, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z13, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z13, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z13, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z12
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z12
+	VMOVUPS          Z12, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_13x16_stored
+
+AVX512_13x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z13
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z13, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z13, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z13, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z13, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z13, Z12
+	VMOVUPS          Z12, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_13x16_stored:
+	IMUL3Q $0x0d, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_13x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_13x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_13x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_13x16
 	VZEROUPPER
@@ -1377,88 +2111,88 @@ AVX512_12x32:
 AVX512_12x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_12x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z18
-	VMOVUPS.Z  64(R10), K1, Z19
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z20
-	VMOVUPS.Z  64(R10), K1, Z21
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z22
-	VMOVUPS.Z  64(R10), K1, Z23
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z18
+	VMOVUPS.Z  64(R9), K1, Z19
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z20
+	VMOVUPS.Z  64(R9), K1, Z21
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z22
+	VMOVUPS.Z  64(R9), K1, Z23
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_12x32_start
 
 AVX512_12x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_12x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -1470,7 +2204,7 @@ AVX512_12x32_fresh:
 	VMOVAPS   Z0, Z18
 	VMOVAPS   Z0, Z20
 	VMOVAPS   Z0, Z22
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -1525,30 +2259,33 @@ AVX512_12x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0c, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0c, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_12x32_ks
-	DECQ    R10
-	JEQ     AVX512_12x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_12x32_added
+	JHI     AVX512_12x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_12x32_added
 
 AVX512_12x32_ks:
 AVX512_12x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -1593,113 +2330,347 @@ AVX512_12x32_turn:
 	DECQ         R10
 	JNE          AVX512_12x32_turn
 
-AVX512_12x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_12x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VMOVUPS      Z18, (R10)
-	VMOVUPS      Z19, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VMOVUPS      Z20, (R10)
-	VMOVUPS      Z21, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z22
-	VFMADD231PS  Z30, Z29, Z23
-	VMOVUPS      Z22, (R10)
-	VMOVUPS      Z23, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0c, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_12x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_12x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_12x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_12x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_12x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z24
+	VMOVUPS.Z        64(R9), K1, Z25
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z26
+	VMOVUPS.Z        64(R9), K1, Z27
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z28
+	VMOVUPS.Z        64(R9), K1, Z29
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z30
+	VMOVUPS.Z        64(R9), K1, Z31
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z24, Z0
+	VFMADD231PS.BCST (R8), Z25, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z0
+	VFMADD231PS.BCST (R8), Z27, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z0
+	VFMADD231PS.BCST (R8), Z29, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z0
+	VFMADD231PS.BCST (R8), Z31, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z2
+	VFMADD231PS.BCST (R8), Z25, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z2
+	VFMADD231PS.BCST (R8), Z27, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z2
+	VFMADD231PS.BCST (R8), Z29, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z2
+	VFMADD231PS.BCST (R8), Z31, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z4
+	VFMADD231PS.BCST (R8), Z25, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z4
+	VFMADD231PS.BCST (R8), Z27, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z4
+	VFMADD231PS.BCST (R8), Z29, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z4
+	VFMADD231PS.BCST (R8), Z31, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z6
+	VFMADD231PS.BCST (R8), Z25, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z6
+	VFMADD231PS.BCST (R8), Z27, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z6
+	VFMADD231PS.BCST (R8), Z29, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z6
+	VFMADD231PS.BCST (R8), Z31, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z24, Z8
+	VFMADD231PS.BCST (R8), Z25, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z8
+	VFMADD231PS.BCST (R8), Z27, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z8
+	VFMADD231PS.BCST (R8), Z29, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z8
+	VFMADD231PS.BCST (R8), Z31, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z10
+	VFMADD231PS.BCST (R8), Z25, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z10
+	VFMADD231PS.BCST (R8), Z27, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z10
+	VFMADD231PS.BCST (R8), Z29, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z10
+	VFMADD231PS.BCST (R8), Z31, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z12
+	VFMADD231PS.BCST (R8), Z25, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z12
+	VFMADD231PS.BCST (R8), Z27, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z12
+	VFMADD231PS.BCST (R8), Z29, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z12
+	VFMADD231PS.BCST (R8), Z31, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z24, Z14
+	VFMADD231PS.BCST (R8), Z25, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z14
+	VFMADD231PS.BCST (R8), Z27, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z14
+	VFMADD231PS.BCST (R8), Z29, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z14
+	VFMADD231PS.BCST (R8), Z31, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z16
+	VFMADD231PS.BCST (R8), Z25, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z16
+	VFMADD231PS.BCST (R8), Z27, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z16
+	VFMADD231PS.BCST (R8), Z29, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z16
+	VFMADD231PS.BCST (R8), Z31, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z18
+	VFMADD231PS.BCST (R8), Z25, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z18
+	VFMADD231PS.BCST (R8), Z27, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z18
+	VFMADD231PS.BCST (R8), Z29, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z18
+	VFMADD231PS.BCST (R8), Z31, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z20
+	VFMADD231PS.BCST (R8), Z25, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z20
+	VFMADD231PS.BCST (R8), Z27, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z20
+	VFMADD231PS.BCST (R8), Z29, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z20
+	VFMADD231PS.BCST (R8), Z31, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z24, Z22
+	VFMADD231PS.BCST (R8), Z25, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z22
+	VFMADD231PS.BCST (R8), Z27, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z22
+	VFMADD231PS.BCST (R8), Z29, Z23
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z30, Z22
+	VFMADD231PS.BCST (R8), Z31, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_12x32_stored
+
+AVX512_12x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z24
+	VMOVUPS.Z        64(R9), K1, Z25
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z24, Z0
+	VFMADD231PS.BCST (R8), Z25, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z2
+	VFMADD231PS.BCST (R8), Z25, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z4
+	VFMADD231PS.BCST (R8), Z25, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z6
+	VFMADD231PS.BCST (R8), Z25, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z24, Z8
+	VFMADD231PS.BCST (R8), Z25, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z10
+	VFMADD231PS.BCST (R8), Z25, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z12
+	VFMADD231PS.BCST (R8), Z25, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z24, Z14
+	VFMADD231PS.BCST (R8), Z25, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z16
+	VFMADD231PS.BCST (R8), Z25, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z24, Z18
+	VFMADD231PS.BCST (R8), Z25, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z24, Z20
+	VFMADD231PS.BCST (R8), Z25, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z24, Z22
+	VFMADD231PS.BCST (R8), Z25, Z23
+	VMOVUPS          Z22, (R9)
+	VMOVUPS          Z23, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_12x32_stored:
+	IMUL3Q $0x0c, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_12x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_12x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_12x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_12x32
 	VZEROUPPER
@@ -1718,64 +2689,64 @@ AVX512_12x16:
 AVX512_12x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_12x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z10
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z11
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z10
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z11
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_12x16_start
 
 AVX512_12x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_12x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -1818,29 +2789,32 @@ AVX512_12x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0c, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0c, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_12x16_ks
-	DECQ    R10
-	JEQ     AVX512_12x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_12x16_added
+	JHI     AVX512_12x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_12x16_added
 
 AVX512_12x16_ks:
 AVX512_12x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -1872,87 +2846,253 @@ AVX512_12x16_turn:
 	DECQ         R10
 	JNE          AVX512_12x16_turn
 
-AVX512_12x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_12x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z9
-	VMOVUPS      Z9, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VMOVUPS      Z10, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z11
-	VMOVUPS      Z11, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0c, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_12x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_12x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_12x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_12x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_12x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z12
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z13
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z14
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z15
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z12, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z15, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_12x16_stored
+
+AVX512_12x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z12
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z12, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z11
+	VMOVUPS          Z11, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_12x16_stored:
+	IMUL3Q $0x0c, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_12x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_12x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_12x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_12x16
 	VZEROUPPER
@@ -1971,82 +3111,82 @@ AVX512_11x32:
 AVX512_11x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_11x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z18
-	VMOVUPS.Z  64(R10), K1, Z19
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z20
-	VMOVUPS.Z  64(R10), K1, Z21
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z18
+	VMOVUPS.Z  64(R9), K1, Z19
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z20
+	VMOVUPS.Z  64(R9), K1, Z21
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_11x32_start
 
 AVX512_11x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_11x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -2057,7 +3197,7 @@ AVX512_11x32_fresh:
 	VMOVAPS   Z0, Z16
 	VMOVAPS   Z0, Z18
 	VMOVAPS   Z0, Z20
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -2109,30 +3249,33 @@ AVX512_11x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0b, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0b, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_11x32_ks
-	DECQ    R10
-	JEQ     AVX512_11x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_11x32_added
+	JHI     AVX512_11x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_11x32_added
 
 AVX512_11x32_ks:
 AVX512_11x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -2174,107 +3317,326 @@ AVX512_11x32_turn:
 	DECQ         R10
 	JNE          AVX512_11x32_turn
 
-AVX512_11x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_11x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VMOVUPS      Z18, (R10)
-	VMOVUPS      Z19, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VMOVUPS      Z20, (R10)
-	VMOVUPS      Z21, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0b, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_11x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_11x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_11x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_11x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_11x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z22
+	VMOVUPS.Z        64(R9), K1, Z23
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z24
+	VMOVUPS.Z        64(R9), K1, Z25
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z26
+	VMOVUPS.Z        64(R9), K1, Z27
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z28
+	VMOVUPS.Z        64(R9), K1, Z29
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z22, Z0
+	VFMADD231PS.BCST (R8), Z23, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z0
+	VFMADD231PS.BCST (R8), Z25, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z0
+	VFMADD231PS.BCST (R8), Z27, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z0
+	VFMADD231PS.BCST (R8), Z29, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z2
+	VFMADD231PS.BCST (R8), Z23, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z2
+	VFMADD231PS.BCST (R8), Z25, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z2
+	VFMADD231PS.BCST (R8), Z27, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z2
+	VFMADD231PS.BCST (R8), Z29, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z4
+	VFMADD231PS.BCST (R8), Z23, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z4
+	VFMADD231PS.BCST (R8), Z25, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z4
+	VFMADD231PS.BCST (R8), Z27, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z4
+	VFMADD231PS.BCST (R8), Z29, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z6
+	VFMADD231PS.BCST (R8), Z23, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z6
+	VFMADD231PS.BCST (R8), Z25, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z6
+	VFMADD231PS.BCST (R8), Z27, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z6
+	VFMADD231PS.BCST (R8), Z29, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z22, Z8
+	VFMADD231PS.BCST (R8), Z23, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z8
+	VFMADD231PS.BCST (R8), Z25, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z8
+	VFMADD231PS.BCST (R8), Z27, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z8
+	VFMADD231PS.BCST (R8), Z29, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z10
+	VFMADD231PS.BCST (R8), Z23, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z10
+	VFMADD231PS.BCST (R8), Z25, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z10
+	VFMADD231PS.BCST (R8), Z27, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z10
+	VFMADD231PS.BCST (R8), Z29, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z12
+	VFMADD231PS.BCST (R8), Z23, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z12
+	VFMADD231PS.BCST (R8), Z25, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z12
+	VFMADD231PS.BCST (R8), Z27, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z12
+	VFMADD231PS.BCST (R8), Z29, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z22, Z14
+	VFMADD231PS.BCST (R8), Z23, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z14
+	VFMADD231PS.BCST (R8), Z25, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z14
+	VFMADD231PS.BCST (R8), Z27, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z14
+	VFMADD231PS.BCST (R8), Z29, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z16
+	VFMADD231PS.BCST (R8), Z23, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z16
+	VFMADD231PS.BCST (R8), Z25, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z16
+	VFMADD231PS.BCST (R8), Z27, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z16
+	VFMADD231PS.BCST (R8), Z29, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z18
+	VFMADD231PS.BCST (R8), Z23, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z18
+	VFMADD231PS.BCST (R8), Z25, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z18
+	VFMADD231PS.BCST (R8), Z27, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z18
+	VFMADD231PS.BCST (R8), Z29, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z20
+	VFMADD231PS.BCST (R8), Z23, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z20
+	VFMADD231PS.BCST (R8), Z25, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z20
+	VFMADD231PS.BCST (R8), Z27, Z21
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z28, Z20
+	VFMADD231PS.BCST (R8), Z29, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_11x32_stored
+
+AVX512_11x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z22
+	VMOVUPS.Z        64(R9), K1, Z23
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z22, Z0
+	VFMADD231PS.BCST (R8), Z23, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z2
+	VFMADD231PS.BCST (R8), Z23, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z4
+	VFMADD231PS.BCST (R8), Z23, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z6
+	VFMADD231PS.BCST (R8), Z23, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z22, Z8
+	VFMADD231PS.BCST (R8), Z23, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z10
+	VFMADD231PS.BCST (R8), Z23, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z12
+	VFMADD231PS.BCST (R8), Z23, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z22, Z14
+	VFMADD231PS.BCST (R8), Z23, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z16
+	VFMADD231PS.BCST (R8), Z23, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z22, Z18
+	VFMADD231PS.BCST (R8), Z23, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z22, Z20
+	VFMADD231PS.BCST (R8), Z23, Z21
+	VMOVUPS          Z20, (R9)
+	VMOVUPS          Z21, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_11x32_stored:
+	IMUL3Q $0x0b, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_11x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_11x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_11x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_11x32
 	VZEROUPPER
@@ -2293,60 +3655,60 @@ AVX512_11x16:
 AVX512_11x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_11x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z10
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z10
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_11x16_start
 
 AVX512_11x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_11x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -2387,29 +3749,32 @@ AVX512_11x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0b, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0b, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_11x16_ks
-	DECQ    R10
-	JEQ     AVX512_11x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_11x16_added
+	JHI     AVX512_11x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_11x16_added
 
 AVX512_11x16_ks:
 AVX512_11x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -2439,83 +3804,239 @@ AVX512_11x16_turn:
 	DECQ         R10
 	JNE          AVX512_11x16_turn
 
-AVX512_11x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_11x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z9
-	VMOVUPS      Z9, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VMOVUPS      Z10, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0b, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_11x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_11x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_11x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_11x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_11x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z11
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z12
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z13
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z14
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z11, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z11, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z11, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z10
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_11x16_stored
+
+AVX512_11x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z11
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z11, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z11, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z11, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z11, Z10
+	VMOVUPS          Z10, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_11x16_stored:
+	IMUL3Q $0x0b, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_11x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_11x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_11x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_11x16
 	VZEROUPPER
@@ -2534,76 +4055,76 @@ AVX512_10x32:
 AVX512_10x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_10x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z18
-	VMOVUPS.Z  64(R10), K1, Z19
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z18
+	VMOVUPS.Z  64(R9), K1, Z19
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_10x32_start
 
 AVX512_10x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_10x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -2613,7 +4134,7 @@ AVX512_10x32_fresh:
 	VMOVAPS   Z0, Z14
 	VMOVAPS   Z0, Z16
 	VMOVAPS   Z0, Z18
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -2662,30 +4183,33 @@ AVX512_10x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0a, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0a, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_10x32_ks
-	DECQ    R10
-	JEQ     AVX512_10x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_10x32_added
+	JHI     AVX512_10x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_10x32_added
 
 AVX512_10x32_ks:
 AVX512_10x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -2724,101 +4248,305 @@ AVX512_10x32_turn:
 	DECQ         R10
 	JNE          AVX512_10x32_turn
 
-AVX512_10x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_10x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z18
-	VFMADD231PS  Z30, Z29, Z19
-	VMOVUPS      Z18, (R10)
-	VMOVUPS      Z19, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0a, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_10x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_10x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_10x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_10x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_10x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z20
+	VMOVUPS.Z        64(R9), K1, Z21
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z22
+	VMOVUPS.Z        64(R9), K1, Z23
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z24
+	VMOVUPS.Z        64(R9), K1, Z25
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z26
+	VMOVUPS.Z        64(R9), K1, Z27
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z20, Z0
+	VFMADD231PS.BCST (R8), Z21, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z0
+	VFMADD231PS.BCST (R8), Z23, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z0
+	VFMADD231PS.BCST (R8), Z25, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z0
+	VFMADD231PS.BCST (R8), Z27, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z2
+	VFMADD231PS.BCST (R8), Z21, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z2
+	VFMADD231PS.BCST (R8), Z23, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z2
+	VFMADD231PS.BCST (R8), Z25, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z2
+	VFMADD231PS.BCST (R8), Z27, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z4
+	VFMADD231PS.BCST (R8), Z21, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z4
+	VFMADD231PS.BCST (R8), Z23, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z4
+	VFMADD231PS.BCST (R8), Z25, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z4
+	VFMADD231PS.BCST (R8), Z27, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z6
+	VFMADD231PS.BCST (R8), Z21, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z6
+	VFMADD231PS.BCST (R8), Z23, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z6
+	VFMADD231PS.BCST (R8), Z25, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z6
+	VFMADD231PS.BCST (R8), Z27, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z20, Z8
+	VFMADD231PS.BCST (R8), Z21, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z8
+	VFMADD231PS.BCST (R8), Z23, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z8
+	VFMADD231PS.BCST (R8), Z25, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z8
+	VFMADD231PS.BCST (R8), Z27, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z10
+	VFMADD231PS.BCST (R8), Z21, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z10
+	VFMADD231PS.BCST (R8), Z23, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z10
+	VFMADD231PS.BCST (R8), Z25, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z10
+	VFMADD231PS.BCST (R8), Z27, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z12
+	VFMADD231PS.BCST (R8), Z21, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z12
+	VFMADD231PS.BCST (R8), Z23, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z12
+	VFMADD231PS.BCST (R8), Z25, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z12
+	VFMADD231PS.BCST (R8), Z27, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z20, Z14
+	VFMADD231PS.BCST (R8), Z21, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z14
+	VFMADD231PS.BCST (R8), Z23, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z14
+	VFMADD231PS.BCST (R8), Z25, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z14
+	VFMADD231PS.BCST (R8), Z27, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z16
+	VFMADD231PS.BCST (R8), Z21, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z16
+	VFMADD231PS.BCST (R8), Z23, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z16
+	VFMADD231PS.BCST (R8), Z25, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z16
+	VFMADD231PS.BCST (R8), Z27, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z18
+	VFMADD231PS.BCST (R8), Z21, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z18
+	VFMADD231PS.BCST (R8), Z23, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z18
+	VFMADD231PS.BCST (R8), Z25, Z19
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z26, Z18
+	VFMADD231PS.BCST (R8), Z27, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_10x32_stored
+
+AVX512_10x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z20
+	VMOVUPS.Z        64(R9), K1, Z21
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z20, Z0
+	VFMADD231PS.BCST (R8), Z21, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z2
+	VFMADD231PS.BCST (R8), Z21, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z4
+	VFMADD231PS.BCST (R8), Z21, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z6
+	VFMADD231PS.BCST (R8), Z21, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z20, Z8
+	VFMADD231PS.BCST (R8), Z21, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z10
+	VFMADD231PS.BCST (R8), Z21, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z12
+	VFMADD231PS.BCST (R8), Z21, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z20, Z14
+	VFMADD231PS.BCST (R8), Z21, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z20, Z16
+	VFMADD231PS.BCST (R8), Z21, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z20, Z18
+	VFMADD231PS.BCST (R8), Z21, Z19
+	VMOVUPS          Z18, (R9)
+	VMOVUPS          Z19, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_10x32_stored:
+	IMUL3Q $0x0a, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_10x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_10x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_10x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_10x32
 	VZEROUPPER
@@ -2837,56 +4565,56 @@ AVX512_10x16:
 AVX512_10x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_10x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z9
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z9
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_10x16_start
 
 AVX512_10x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_10x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -2925,29 +4653,32 @@ AVX512_10x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x0a, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x0a, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_10x16_ks
-	DECQ    R10
-	JEQ     AVX512_10x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_10x16_added
+	JHI     AVX512_10x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_10x16_added
 
 AVX512_10x16_ks:
 AVX512_10x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -2975,79 +4706,225 @@ AVX512_10x16_turn:
 	DECQ         R10
 	JNE          AVX512_10x16_turn
 
-AVX512_10x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_10x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z9
-	VMOVUPS      Z9, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x0a, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_10x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_10x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_10x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_10x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_10x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z10
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z11
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z12
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z13
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z10, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z10, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z10, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_10x16_stored
+
+AVX512_10x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z10
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z10, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z10, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z10, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z10, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z10, Z9
+	VMOVUPS          Z9, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_10x16_stored:
+	IMUL3Q $0x0a, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_10x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_10x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_10x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_10x16
 	VZEROUPPER
@@ -3066,70 +4943,70 @@ AVX512_9x32:
 AVX512_9x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_9x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z16
-	VMOVUPS.Z  64(R10), K1, Z17
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z16
+	VMOVUPS.Z  64(R9), K1, Z17
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_9x32_start
 
 AVX512_9x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_9x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -3138,7 +5015,7 @@ AVX512_9x32_fresh:
 	VMOVAPS   Z0, Z12
 	VMOVAPS   Z0, Z14
 	VMOVAPS   Z0, Z16
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -3184,30 +5061,33 @@ AVX512_9x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x09, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x09, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_9x32_ks
-	DECQ    R10
-	JEQ     AVX512_9x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_9x32_added
+	JHI     AVX512_9x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_9x32_added
 
 AVX512_9x32_ks:
 AVX512_9x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -3243,95 +5123,284 @@ AVX512_9x32_turn:
 	DECQ         R10
 	JNE          AVX512_9x32_turn
 
-AVX512_9x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_9x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VMOVUPS      Z16, (R10)
-	VMOVUPS      Z17, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x09, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_9x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_9x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_9x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_9x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_9x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z18
+	VMOVUPS.Z        64(R9), K1, Z19
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z20
+	VMOVUPS.Z        64(R9), K1, Z21
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z22
+	VMOVUPS.Z        64(R9), K1, Z23
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z24
+	VMOVUPS.Z        64(R9), K1, Z25
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z18, Z0
+	VFMADD231PS.BCST (R8), Z19, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z0
+	VFMADD231PS.BCST (R8), Z21, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z0
+	VFMADD231PS.BCST (R8), Z23, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z0
+	VFMADD231PS.BCST (R8), Z25, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z2
+	VFMADD231PS.BCST (R8), Z19, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z2
+	VFMADD231PS.BCST (R8), Z21, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z2
+	VFMADD231PS.BCST (R8), Z23, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z2
+	VFMADD231PS.BCST (R8), Z25, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z18, Z4
+	VFMADD231PS.BCST (R8), Z19, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z4
+	VFMADD231PS.BCST (R8), Z21, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z4
+	VFMADD231PS.BCST (R8), Z23, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z4
+	VFMADD231PS.BCST (R8), Z25, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z6
+	VFMADD231PS.BCST (R8), Z19, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z6
+	VFMADD231PS.BCST (R8), Z21, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z6
+	VFMADD231PS.BCST (R8), Z23, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z6
+	VFMADD231PS.BCST (R8), Z25, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z18, Z8
+	VFMADD231PS.BCST (R8), Z19, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z8
+	VFMADD231PS.BCST (R8), Z21, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z8
+	VFMADD231PS.BCST (R8), Z23, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z8
+	VFMADD231PS.BCST (R8), Z25, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z10
+	VFMADD231PS.BCST (R8), Z19, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z10
+	VFMADD231PS.BCST (R8), Z21, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z10
+	VFMADD231PS.BCST (R8), Z23, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z10
+	VFMADD231PS.BCST (R8), Z25, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z18, Z12
+	VFMADD231PS.BCST (R8), Z19, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z12
+	VFMADD231PS.BCST (R8), Z21, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z12
+	VFMADD231PS.BCST (R8), Z23, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z12
+	VFMADD231PS.BCST (R8), Z25, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z18, Z14
+	VFMADD231PS.BCST (R8), Z19, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z14
+	VFMADD231PS.BCST (R8), Z21, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z14
+	VFMADD231PS.BCST (R8), Z23, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z14
+	VFMADD231PS.BCST (R8), Z25, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z16
+	VFMADD231PS.BCST (R8), Z19, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z16
+	VFMADD231PS.BCST (R8), Z21, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z16
+	VFMADD231PS.BCST (R8), Z23, Z17
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z24, Z16
+	VFMADD231PS.BCST (R8), Z25, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_9x32_stored
+
+AVX512_9x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z18
+	VMOVUPS.Z        64(R9), K1, Z19
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z18, Z0
+	VFMADD231PS.BCST (R8), Z19, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z2
+	VFMADD231PS.BCST (R8), Z19, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z18, Z4
+	VFMADD231PS.BCST (R8), Z19, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z6
+	VFMADD231PS.BCST (R8), Z19, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z18, Z8
+	VFMADD231PS.BCST (R8), Z19, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z10
+	VFMADD231PS.BCST (R8), Z19, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z18, Z12
+	VFMADD231PS.BCST (R8), Z19, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z18, Z14
+	VFMADD231PS.BCST (R8), Z19, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z18, Z16
+	VFMADD231PS.BCST (R8), Z19, Z17
+	VMOVUPS          Z16, (R9)
+	VMOVUPS          Z17, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_9x32_stored:
+	IMUL3Q $0x09, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_9x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_9x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_9x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_9x32
 	VZEROUPPER
@@ -3350,52 +5419,52 @@ AVX512_9x16:
 AVX512_9x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_9x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z8
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z8
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_9x16_start
 
 AVX512_9x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_9x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -3432,29 +5501,32 @@ AVX512_9x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x09, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x09, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_9x16_ks
-	DECQ    R10
-	JEQ     AVX512_9x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_9x16_added
+	JHI     AVX512_9x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_9x16_added
 
 AVX512_9x16_ks:
 AVX512_9x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -3480,75 +5552,211 @@ AVX512_9x16_turn:
 	DECQ         R10
 	JNE          AVX512_9x16_turn
 
-AVX512_9x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_9x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VMOVUPS      Z8, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x09, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_9x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_9x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_9x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_9x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_9x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z9
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z10
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z11
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z12
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z9, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z9, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z9, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z9, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z9, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z8
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_9x16_stored
+
+AVX512_9x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z9
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z9, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z9, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z9, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z9, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z9, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z9, Z8
+	VMOVUPS          Z8, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_9x16_stored:
+	IMUL3Q $0x09, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_9x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_9x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_9x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_9x16
 	VZEROUPPER
@@ -3567,64 +5775,64 @@ AVX512_8x32:
 AVX512_8x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_8x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z14
-	VMOVUPS.Z  64(R10), K1, Z15
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z14
+	VMOVUPS.Z  64(R9), K1, Z15
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_8x32_start
 
 AVX512_8x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_8x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
@@ -3632,7 +5840,7 @@ AVX512_8x32_fresh:
 	VMOVAPS   Z0, Z10
 	VMOVAPS   Z0, Z12
 	VMOVAPS   Z0, Z14
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -3675,30 +5883,33 @@ AVX512_8x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x08, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x08, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_8x32_ks
-	DECQ    R10
-	JEQ     AVX512_8x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_8x32_added
+	JHI     AVX512_8x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_8x32_added
 
 AVX512_8x32_ks:
 AVX512_8x32_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	PREFETCHT1   64(R14)
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -3731,89 +5942,263 @@ AVX512_8x32_turn:
 	DECQ         R10
 	JNE          AVX512_8x32_turn
 
-AVX512_8x32_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_8x32_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	PREFETCHT1   64(R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z14
-	VFMADD231PS  Z30, Z29, Z15
-	VMOVUPS      Z14, (R10)
-	VMOVUPS      Z15, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x08, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_8x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_8x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_8x32_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_8x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_8x32_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z16
+	VMOVUPS.Z        64(R9), K1, Z17
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z18
+	VMOVUPS.Z        64(R9), K1, Z19
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z20
+	VMOVUPS.Z        64(R9), K1, Z21
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z22
+	VMOVUPS.Z        64(R9), K1, Z23
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	VFMADD231PS.BCST (R8), Z17, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z0
+	VFMADD231PS.BCST (R8), Z19, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z0
+	VFMADD231PS.BCST (R8), Z21, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z0
+	VFMADD231PS.BCST (R8), Z23, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	VFMADD231PS.BCST (R8), Z17, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z2
+	VFMADD231PS.BCST (R8), Z19, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z2
+	VFMADD231PS.BCST (R8), Z21, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z2
+	VFMADD231PS.BCST (R8), Z23, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	VFMADD231PS.BCST (R8), Z17, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z4
+	VFMADD231PS.BCST (R8), Z19, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z4
+	VFMADD231PS.BCST (R8), Z21, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z4
+	VFMADD231PS.BCST (R8), Z23, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	VFMADD231PS.BCST (R8), Z17, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z6
+	VFMADD231PS.BCST (R8), Z19, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z6
+	VFMADD231PS.BCST (R8), Z21, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z6
+	VFMADD231PS.BCST (R8), Z23, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	VFMADD231PS.BCST (R8), Z17, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z8
+	VFMADD231PS.BCST (R8), Z19, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z8
+	VFMADD231PS.BCST (R8), Z21, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z8
+	VFMADD231PS.BCST (R8), Z23, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	VFMADD231PS.BCST (R8), Z17, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z10
+	VFMADD231PS.BCST (R8), Z19, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z10
+	VFMADD231PS.BCST (R8), Z21, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z10
+	VFMADD231PS.BCST (R8), Z23, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z16, Z12
+	VFMADD231PS.BCST (R8), Z17, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z12
+	VFMADD231PS.BCST (R8), Z19, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z12
+	VFMADD231PS.BCST (R8), Z21, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z12
+	VFMADD231PS.BCST (R8), Z23, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z16, Z14
+	VFMADD231PS.BCST (R8), Z17, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z14
+	VFMADD231PS.BCST (R8), Z19, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z14
+	VFMADD231PS.BCST (R8), Z21, Z15
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z22, Z14
+	VFMADD231PS.BCST (R8), Z23, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_8x32_stored
+
+AVX512_8x32_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS          (R9), Z16
+	VMOVUPS.Z        64(R9), K1, Z17
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	VFMADD231PS.BCST (R8), Z17, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	VFMADD231PS.BCST (R8), Z17, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	VFMADD231PS.BCST (R8), Z17, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	VFMADD231PS.BCST (R8), Z17, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	VFMADD231PS.BCST (R8), Z17, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	VFMADD231PS.BCST (R8), Z17, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z16, Z12
+	VFMADD231PS.BCST (R8), Z17, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z16, Z14
+	VFMADD231PS.BCST (R8), Z17, Z15
+	VMOVUPS          Z14, (R9)
+	VMOVUPS          Z15, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_8x32_stored:
+	IMUL3Q $0x08, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_8x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_8x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_8x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_8x32
 	VZEROUPPER
@@ -3832,48 +6217,48 @@ AVX512_8x16:
 AVX512_8x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_8x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z7
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z7
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_8x16_start
 
 AVX512_8x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_8x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -3908,29 +6293,32 @@ AVX512_8x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R14
-	MOVQ    bPanel+64(FP), R13
-	SHLQ    $0x02, R13
-	ADDQ    R9, R13
+	MOVQ    ahead+144(FP), R15
+	MOVQ    bPanel+64(FP), R14
+	SHLQ    $0x02, R14
+	ADDQ    R9, R14
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R13
-	IMUL3Q  $0x08, AX, R15
-	ADDQ    R11, R15
+	CMOVQEQ 16(SP), R14
+	IMUL3Q  $0x08, AX, R13
+	ADDQ    R11, R13
 	MOVQ    8(SP), BP
 	INCQ    BP
 	CMPQ    BP, segments+80(FP)
 	JLT     AVX512_8x16_ks
-	DECQ    R10
-	JEQ     AVX512_8x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_8x16_added
+	JHI     AVX512_8x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_8x16_added
 
 AVX512_8x16_ks:
 AVX512_8x16_turn:
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
+	PREFETCHT0   (R13)
+	ADDQ         belowStep+168(FP), R13
 	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
+	ADDQ         nextStep+160(FP), R14
+	PREFETCHT1   (R15)
+	ADDQ         aheadStep+152(FP), R15
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -3954,71 +6342,197 @@ AVX512_8x16_turn:
 	DECQ         R10
 	JNE          AVX512_8x16_turn
 
-AVX512_8x16_done:
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_8x16_segment
-	PREFETCHT0   (R15)
-	ADDQ         belowStep+168(FP), R15
-	PREFETCHT1   (R13)
-	ADDQ         nextStep+160(FP), R13
-	PREFETCHT1   (R14)
-	ADDQ         aheadStep+152(FP), R14
-	MOVQ         R14, ahead+144(FP)
-	MOVQ         R13, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R12), Z30
-	VFMADD231PS  Z30, Z28, Z7
-	VMOVUPS      Z7, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x08, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_8x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_8x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_8x16_added:
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_8x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_8x16_one
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z8
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z9
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z10
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z11
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z8, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z8, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z8, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z8, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z8, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z11, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_8x16_stored
+
+AVX512_8x16_one:
+	PREFETCHT0       (R13)
+	ADDQ             belowStep+168(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             nextStep+160(FP), R14
+	PREFETCHT1       (R15)
+	ADDQ             aheadStep+152(FP), R15
+	MOVQ             R15, ahead+144(FP)
+	MOVQ             R14, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z8
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z8, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z8, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z8, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z8, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z8, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R12), R8
+	VFMADD231PS.BCST (R8), Z8, Z7
+	VMOVUPS          Z7, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_8x16_stored:
+	IMUL3Q $0x08, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_8x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_8x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_8x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_8x16
 	VZEROUPPER
@@ -4037,65 +6551,65 @@ AVX512_7x32:
 AVX512_7x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_7x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z12
-	VMOVUPS.Z  64(R10), K1, Z13
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z12
+	VMOVUPS.Z  64(R9), K1, Z13
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_7x32_start
 
 AVX512_7x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_7x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
 	VMOVAPS   Z0, Z8
 	VMOVAPS   Z0, Z10
 	VMOVAPS   Z0, Z12
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -4133,30 +6647,33 @@ AVX512_7x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x07, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x07, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX512_7x32_ks
-	DECQ    R10
-	JEQ     AVX512_7x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_7x32_added
+	JHI     AVX512_7x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_7x32_added
 
 AVX512_7x32_ks:
 AVX512_7x32_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	PREFETCHT1   64(R13)
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -4185,83 +6702,242 @@ AVX512_7x32_turn:
 	DECQ         R10
 	JNE          AVX512_7x32_turn
 
-AVX512_7x32_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_7x32_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         nextStep+160(FP), R12
-	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VMOVUPS      Z12, (R10)
-	VMOVUPS      Z13, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x07, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_7x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_7x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_7x32_added:
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_7x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_7x32_one
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS          (R9), Z14
+	VMOVUPS.Z        64(R9), K1, Z15
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z16
+	VMOVUPS.Z        64(R9), K1, Z17
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z18
+	VMOVUPS.Z        64(R9), K1, Z19
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z20
+	VMOVUPS.Z        64(R9), K1, Z21
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	VFMADD231PS.BCST (R8), Z15, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	VFMADD231PS.BCST (R8), Z17, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z0
+	VFMADD231PS.BCST (R8), Z19, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z0
+	VFMADD231PS.BCST (R8), Z21, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	VFMADD231PS.BCST (R8), Z15, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	VFMADD231PS.BCST (R8), Z17, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z2
+	VFMADD231PS.BCST (R8), Z19, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z2
+	VFMADD231PS.BCST (R8), Z21, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	VFMADD231PS.BCST (R8), Z15, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	VFMADD231PS.BCST (R8), Z17, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z4
+	VFMADD231PS.BCST (R8), Z19, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z4
+	VFMADD231PS.BCST (R8), Z21, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	VFMADD231PS.BCST (R8), Z15, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	VFMADD231PS.BCST (R8), Z17, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z6
+	VFMADD231PS.BCST (R8), Z19, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z6
+	VFMADD231PS.BCST (R8), Z21, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	VFMADD231PS.BCST (R8), Z17, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z8
+	VFMADD231PS.BCST (R8), Z19, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z8
+	VFMADD231PS.BCST (R8), Z21, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	VFMADD231PS.BCST (R8), Z15, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	VFMADD231PS.BCST (R8), Z17, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z10
+	VFMADD231PS.BCST (R8), Z19, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z10
+	VFMADD231PS.BCST (R8), Z21, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z12
+	VFMADD231PS.BCST (R8), Z15, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z12
+	VFMADD231PS.BCST (R8), Z17, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z12
+	VFMADD231PS.BCST (R8), Z19, Z13
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z20, Z12
+	VFMADD231PS.BCST (R8), Z21, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_7x32_stored
+
+AVX512_7x32_one:
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS          (R9), Z14
+	VMOVUPS.Z        64(R9), K1, Z15
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	VFMADD231PS.BCST (R8), Z15, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	VFMADD231PS.BCST (R8), Z15, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	VFMADD231PS.BCST (R8), Z15, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	VFMADD231PS.BCST (R8), Z15, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	VFMADD231PS.BCST (R8), Z15, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z14, Z12
+	VFMADD231PS.BCST (R8), Z15, Z13
+	VMOVUPS          Z12, (R9)
+	VMOVUPS          Z13, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_7x32_stored:
+	IMUL3Q $0x07, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_7x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_7x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_7x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_7x32
 	VZEROUPPER
@@ -4280,44 +6956,44 @@ AVX512_7x16:
 AVX512_7x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_7x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z6
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z6
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_7x16_start
 
 AVX512_7x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_7x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -4348,29 +7024,32 @@ AVX512_7x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x07, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x07, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX512_7x16_ks
-	DECQ    R10
-	JEQ     AVX512_7x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_7x16_added
+	JHI     AVX512_7x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_7x16_added
 
 AVX512_7x16_ks:
 AVX512_7x16_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -4391,67 +7070,183 @@ AVX512_7x16_turn:
 	DECQ         R10
 	JNE          AVX512_7x16_turn
 
-AVX512_7x16_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_7x16_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
-	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VMOVUPS      Z6, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x07, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_7x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_7x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_7x16_added:
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_7x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_7x16_one
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z7
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z8
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z9
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z10
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z7, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z7, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z7, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z7, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z6
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z10, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_7x16_stored
+
+AVX512_7x16_one:
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z7
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z7, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z7, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z7, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z7, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*2), R8
+	VFMADD231PS.BCST (R8), Z7, Z6
+	VMOVUPS          Z6, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_7x16_stored:
+	IMUL3Q $0x07, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_7x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_7x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_7x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_7x16
 	VZEROUPPER
@@ -4470,58 +7265,58 @@ AVX512_6x32:
 AVX512_6x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_6x32_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Z0
-	VMOVUPS.Z  64(R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z2
-	VMOVUPS.Z  64(R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z4
-	VMOVUPS.Z  64(R10), K1, Z5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z6
-	VMOVUPS.Z  64(R10), K1, Z7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z8
-	VMOVUPS.Z  64(R10), K1, Z9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Z10
-	VMOVUPS.Z  64(R10), K1, Z11
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Z0
+	VMOVUPS.Z  64(R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z2
+	VMOVUPS.Z  64(R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z4
+	VMOVUPS.Z  64(R9), K1, Z5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z6
+	VMOVUPS.Z  64(R9), K1, Z7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z8
+	VMOVUPS.Z  64(R9), K1, Z9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Z10
+	VMOVUPS.Z  64(R9), K1, Z11
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
 	JMP        AVX512_6x32_start
 
 AVX512_6x32_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_6x32_zero
-	VMOVUPS   (R10), Z0
+	VMOVUPS   (R9), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
 	VMOVAPS   Z0, Z8
 	VMOVAPS   Z0, Z10
-	VMOVUPS.Z 64(R10), K1, Z1
+	VMOVUPS.Z 64(R9), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -4556,30 +7351,33 @@ AVX512_6x32_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x06, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x06, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX512_6x32_ks
-	DECQ    R10
-	JEQ     AVX512_6x32_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_6x32_added
+	JHI     AVX512_6x32_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_6x32_added
 
 AVX512_6x32_ks:
 AVX512_6x32_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	PREFETCHT1   64(R13)
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R9), Z28
 	VMOVUPS.Z    64(R9), K1, Z29
 	VBROADCASTSS (R11), Z30
@@ -4605,77 +7403,221 @@ AVX512_6x32_turn:
 	DECQ         R10
 	JNE          AVX512_6x32_turn
 
-AVX512_6x32_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_6x32_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         nextStep+160(FP), R12
-	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	VMOVUPS      (R9), Z28
-	VMOVUPS.Z    64(R9), K1, Z29
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R10)
-	VMOVUPS      Z1, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R10)
-	VMOVUPS      Z3, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R10)
-	VMOVUPS      Z5, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R10)
-	VMOVUPS      Z7, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R10)
-	VMOVUPS      Z9, K1, 64(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VFMADD231PS  Z30, Z29, Z11
-	VMOVUPS      Z10, (R10)
-	VMOVUPS      Z11, K1, 64(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x06, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_6x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_6x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_6x32_added:
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_6x32_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_6x32_one
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS          (R9), Z12
+	VMOVUPS.Z        64(R9), K1, Z13
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z14
+	VMOVUPS.Z        64(R9), K1, Z15
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z16
+	VMOVUPS.Z        64(R9), K1, Z17
+	ADDQ             DX, R9
+	VMOVUPS          (R9), Z18
+	VMOVUPS.Z        64(R9), K1, Z19
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	VFMADD231PS.BCST (R8), Z13, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z0
+	VFMADD231PS.BCST (R8), Z15, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z0
+	VFMADD231PS.BCST (R8), Z17, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z0
+	VFMADD231PS.BCST (R8), Z19, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	VFMADD231PS.BCST (R8), Z13, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z2
+	VFMADD231PS.BCST (R8), Z15, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z2
+	VFMADD231PS.BCST (R8), Z17, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z2
+	VFMADD231PS.BCST (R8), Z19, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	VFMADD231PS.BCST (R8), Z13, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z4
+	VFMADD231PS.BCST (R8), Z15, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z4
+	VFMADD231PS.BCST (R8), Z17, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z4
+	VFMADD231PS.BCST (R8), Z19, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	VFMADD231PS.BCST (R8), Z13, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z6
+	VFMADD231PS.BCST (R8), Z15, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z6
+	VFMADD231PS.BCST (R8), Z17, Z7
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z6
+	VFMADD231PS.BCST (R8), Z19, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z8
+	VFMADD231PS.BCST (R8), Z15, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z8
+	VFMADD231PS.BCST (R8), Z17, Z9
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z8
+	VFMADD231PS.BCST (R8), Z19, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z10
+	VFMADD231PS.BCST (R8), Z13, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z14, Z10
+	VFMADD231PS.BCST (R8), Z15, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z16, Z10
+	VFMADD231PS.BCST (R8), Z17, Z11
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z18, Z10
+	VFMADD231PS.BCST (R8), Z19, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+	JMP              AVX512_6x32_stored
+
+AVX512_6x32_one:
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS          (R9), Z12
+	VMOVUPS.Z        64(R9), K1, Z13
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z12, Z0
+	VFMADD231PS.BCST (R8), Z13, Z1
+	VMOVUPS          Z0, (R9)
+	VMOVUPS          Z1, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z2
+	VFMADD231PS.BCST (R8), Z13, Z3
+	VMOVUPS          Z2, (R9)
+	VMOVUPS          Z3, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z12, Z4
+	VFMADD231PS.BCST (R8), Z13, Z5
+	VMOVUPS          Z4, (R9)
+	VMOVUPS          Z5, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z6
+	VFMADD231PS.BCST (R8), Z13, Z7
+	VMOVUPS          Z6, (R9)
+	VMOVUPS          Z7, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z12, Z8
+	VFMADD231PS.BCST (R8), Z13, Z9
+	VMOVUPS          Z8, (R9)
+	VMOVUPS          Z9, K1, 64(R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z12, Z10
+	VFMADD231PS.BCST (R8), Z13, Z11
+	VMOVUPS          Z10, (R9)
+	VMOVUPS          Z11, K1, 64(R9)
+	ADDQ             R10, R9
+
+AVX512_6x32_stored:
+	IMUL3Q $0x06, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_6x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_6x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_6x32_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_6x32
 	VZEROUPPER
@@ -4694,40 +7636,40 @@ AVX512_6x16:
 AVX512_6x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_6x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS.Z  (R10), K1, Z0
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z1
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z2
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z3
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z4
-	ADDQ       R9, R10
-	VMOVUPS.Z  (R10), K1, Z5
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS.Z  (R9), K1, Z0
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z1
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z2
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z3
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z4
+	ADDQ       R10, R9
+	VMOVUPS.Z  (R9), K1, Z5
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX512_6x16_start
 
 AVX512_6x16_fresh:
-	MOVQ      bias+128(FP), R10
-	TESTQ     R10, R10
+	MOVQ      bias+128(FP), R9
+	TESTQ     R9, R9
 	JEQ       AVX512_6x16_zero
-	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R9), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -4756,29 +7698,32 @@ AVX512_6x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x06, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x06, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX512_6x16_ks
-	DECQ    R10
-	JEQ     AVX512_6x16_done
+	SUBQ    $0x04, R10
+	JEQ     AVX512_6x16_added
+	JHI     AVX512_6x16_ks
+	ADDQ    $0x03, R10
+	JEQ     AVX512_6x16_added
 
 AVX512_6x16_ks:
 AVX512_6x16_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS.Z    (R9), K1, Z28
 	VBROADCASTSS (R11), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -4797,63 +7742,169 @@ AVX512_6x16_turn:
 	DECQ         R10
 	JNE          AVX512_6x16_turn
 
-AVX512_6x16_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R10
-	CMPQ         R10, segments+80(FP)
-	JLT          AVX512_6x16_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
-	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	VMOVUPS.Z    (R9), K1, Z28
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Z30
-	VFMADD231PS  Z30, Z28, Z5
-	VMOVUPS      Z5, K1, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x06, AX, R9
-	ADDQ         R9, DI
-	DECQ         (SP)
-	JNE          AVX512_6x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_6x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_6x16_added:
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R10
+	CMPQ             R10, segments+80(FP)
+	JLT              AVX512_6x16_segment
+	MOVQ             k+88(FP), R10
+	CMPQ             R10, $0x04
+	JLT              AVX512_6x16_one
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z6
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z7
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z8
+	ADDQ             DX, R9
+	VMOVUPS.Z        (R9), K1, Z9
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z6, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z0
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z1
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z6, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z2
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z3
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z6, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z4
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z7, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z8, Z5
+	ADDQ             CX, R8
+	VFMADD231PS.BCST (R8), Z9, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+	JMP              AVX512_6x16_stored
+
+AVX512_6x16_one:
+	PREFETCHT0       (R12)
+	ADDQ             belowStep+168(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             nextStep+160(FP), R13
+	PREFETCHT1       (R14)
+	ADDQ             aheadStep+152(FP), R14
+	MOVQ             R14, ahead+144(FP)
+	MOVQ             R13, 16(SP)
+	VMOVUPS.Z        (R9), K1, Z6
+	ADDQ             DX, R9
+	MOVQ             cRow+8(FP), R10
+	SHLQ             $0x02, R10
+	MOVQ             R8, R9
+	LEAQ             (R11), R8
+	VFMADD231PS.BCST (R8), Z6, Z0
+	VMOVUPS          Z0, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z1
+	VMOVUPS          Z1, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*2), R8
+	VFMADD231PS.BCST (R8), Z6, Z2
+	VMOVUPS          Z2, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(BX*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z3
+	VMOVUPS          Z3, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(AX*4), R8
+	VFMADD231PS.BCST (R8), Z6, Z4
+	VMOVUPS          Z4, K1, (R9)
+	ADDQ             R10, R9
+	LEAQ             (R11)(SI*1), R8
+	VFMADD231PS.BCST (R8), Z6, Z5
+	VMOVUPS          Z5, K1, (R9)
+	ADDQ             R10, R9
+
+AVX512_6x16_stored:
+	IMUL3Q $0x06, AX, R8
+	ADDQ   R8, DI
+	MOVQ   R9, R8
+	DECQ   (SP)
+	JNE    AVX512_6x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_6x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_6x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_6x16
 	VZEROUPPER
@@ -4872,51 +7923,51 @@ AVX512_5x32:
 AVX512_5x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_5x32_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Z0
-	VMOVUPS.Z  64(R9), K1, Z1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z2
-	VMOVUPS.Z  64(R9), K1, Z3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z4
-	VMOVUPS.Z  64(R9), K1, Z5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z6
-	VMOVUPS.Z  64(R9), K1, Z7
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z8
-	VMOVUPS.Z  64(R9), K1, Z9
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Z0
+	VMOVUPS.Z  64(R8), K1, Z1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z2
+	VMOVUPS.Z  64(R8), K1, Z3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z4
+	VMOVUPS.Z  64(R8), K1, Z5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z6
+	VMOVUPS.Z  64(R8), K1, Z7
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z8
+	VMOVUPS.Z  64(R8), K1, Z9
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
 	JMP        AVX512_5x32_start
 
 AVX512_5x32_fresh:
-	MOVQ      bias+128(FP), R9
-	TESTQ     R9, R9
+	MOVQ      bias+128(FP), R8
+	TESTQ     R8, R8
 	JEQ       AVX512_5x32_zero
-	VMOVUPS   (R9), Z0
+	VMOVUPS   (R8), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
 	VMOVAPS   Z0, Z8
-	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVUPS.Z 64(R8), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -4948,30 +7999,33 @@ AVX512_5x32_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x05, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x05, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX512_5x32_ks
-	DECQ    R9
-	JEQ     AVX512_5x32_done
+	SUBQ    $0x04, R9
+	JEQ     AVX512_5x32_added
+	JHI     AVX512_5x32_ks
+	ADDQ    $0x03, R9
+	JEQ     AVX512_5x32_added
 
 AVX512_5x32_ks:
 AVX512_5x32_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	PREFETCHT1   64(R12)
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Z28
 	VMOVUPS.Z    64(R8), K1, Z29
 	VBROADCASTSS (R10), Z30
@@ -4994,71 +8048,200 @@ AVX512_5x32_turn:
 	DECQ         R9
 	JNE          AVX512_5x32_turn
 
-AVX512_5x32_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R9
-	CMPQ         R9, segments+80(FP)
-	JLT          AVX512_5x32_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         nextStep+160(FP), R11
-	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Z28
-	VMOVUPS.Z    64(R8), K1, Z29
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R9)
-	VMOVUPS      Z1, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R9)
-	VMOVUPS      Z3, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R9)
-	VMOVUPS      Z5, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R9)
-	VMOVUPS      Z7, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VMOVUPS      Z8, (R9)
-	VMOVUPS      Z9, K1, 64(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x05, AX, R8
-	ADDQ         R8, SI
-	DECQ         (SP)
-	JNE          AVX512_5x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_5x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_5x32_added:
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R9
+	CMPQ             R9, segments+80(FP)
+	JLT              AVX512_5x32_segment
+	MOVQ             k+88(FP), R9
+	CMPQ             R9, $0x04
+	JLT              AVX512_5x32_one
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS          (R8), Z10
+	VMOVUPS.Z        64(R8), K1, Z11
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z12
+	VMOVUPS.Z        64(R8), K1, Z13
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z14
+	VMOVUPS.Z        64(R8), K1, Z15
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z16
+	VMOVUPS.Z        64(R8), K1, Z17
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z10, Z0
+	VFMADD231PS.BCST (DI), Z11, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z0
+	VFMADD231PS.BCST (DI), Z13, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z0
+	VFMADD231PS.BCST (DI), Z15, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z16, Z0
+	VFMADD231PS.BCST (DI), Z17, Z1
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z10, Z2
+	VFMADD231PS.BCST (DI), Z11, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z2
+	VFMADD231PS.BCST (DI), Z13, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z2
+	VFMADD231PS.BCST (DI), Z15, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z16, Z2
+	VFMADD231PS.BCST (DI), Z17, Z3
+	VMOVUPS          Z2, (R8)
+	VMOVUPS          Z3, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z10, Z4
+	VFMADD231PS.BCST (DI), Z11, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z4
+	VFMADD231PS.BCST (DI), Z13, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z4
+	VFMADD231PS.BCST (DI), Z15, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z16, Z4
+	VFMADD231PS.BCST (DI), Z17, Z5
+	VMOVUPS          Z4, (R8)
+	VMOVUPS          Z5, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI), Z11, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z6
+	VFMADD231PS.BCST (DI), Z13, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z6
+	VFMADD231PS.BCST (DI), Z15, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z16, Z6
+	VFMADD231PS.BCST (DI), Z17, Z7
+	VMOVUPS          Z6, (R8)
+	VMOVUPS          Z7, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*4), DI
+	VFMADD231PS.BCST (DI), Z10, Z8
+	VFMADD231PS.BCST (DI), Z11, Z9
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z8
+	VFMADD231PS.BCST (DI), Z13, Z9
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z8
+	VFMADD231PS.BCST (DI), Z15, Z9
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z16, Z8
+	VFMADD231PS.BCST (DI), Z17, Z9
+	VMOVUPS          Z8, (R8)
+	VMOVUPS          Z9, K1, 64(R8)
+	ADDQ             R9, R8
+	JMP              AVX512_5x32_stored
+
+AVX512_5x32_one:
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS          (R8), Z10
+	VMOVUPS.Z        64(R8), K1, Z11
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z10, Z0
+	VFMADD231PS.BCST (DI), Z11, Z1
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z10, Z2
+	VFMADD231PS.BCST (DI), Z11, Z3
+	VMOVUPS          Z2, (R8)
+	VMOVUPS          Z3, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z10, Z4
+	VFMADD231PS.BCST (DI), Z11, Z5
+	VMOVUPS          Z4, (R8)
+	VMOVUPS          Z5, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI), Z11, Z7
+	VMOVUPS          Z6, (R8)
+	VMOVUPS          Z7, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*4), DI
+	VFMADD231PS.BCST (DI), Z10, Z8
+	VFMADD231PS.BCST (DI), Z11, Z9
+	VMOVUPS          Z8, (R8)
+	VMOVUPS          Z9, K1, 64(R8)
+	ADDQ             R9, R8
+
+AVX512_5x32_stored:
+	IMUL3Q $0x05, AX, DI
+	ADDQ   DI, SI
+	MOVQ   R8, DI
+	DECQ   (SP)
+	JNE    AVX512_5x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_5x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_5x32_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_5x32
 	VZEROUPPER
@@ -5077,36 +8260,36 @@ AVX512_5x16:
 AVX512_5x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_5x16_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS.Z  (R9), K1, Z0
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z1
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z2
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z3
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z4
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS.Z  (R8), K1, Z0
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z1
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z2
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z3
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z4
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
 	JMP        AVX512_5x16_start
 
 AVX512_5x16_fresh:
-	MOVQ      bias+128(FP), R9
-	TESTQ     R9, R9
+	MOVQ      bias+128(FP), R8
+	TESTQ     R8, R8
 	JEQ       AVX512_5x16_zero
-	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z (R8), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -5133,29 +8316,32 @@ AVX512_5x16_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x05, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x05, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX512_5x16_ks
-	DECQ    R9
-	JEQ     AVX512_5x16_done
+	SUBQ    $0x04, R9
+	JEQ     AVX512_5x16_added
+	JHI     AVX512_5x16_ks
+	ADDQ    $0x03, R9
+	JEQ     AVX512_5x16_added
 
 AVX512_5x16_ks:
 AVX512_5x16_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS.Z    (R8), K1, Z28
 	VBROADCASTSS (R10), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -5172,59 +8358,155 @@ AVX512_5x16_turn:
 	DECQ         R9
 	JNE          AVX512_5x16_turn
 
-AVX512_5x16_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R9
-	CMPQ         R9, segments+80(FP)
-	JLT          AVX512_5x16_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
-	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS.Z    (R8), K1, Z28
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VMOVUPS      Z4, K1, (R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x05, AX, R8
-	ADDQ         R8, SI
-	DECQ         (SP)
-	JNE          AVX512_5x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_5x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_5x16_added:
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R9
+	CMPQ             R9, segments+80(FP)
+	JLT              AVX512_5x16_segment
+	MOVQ             k+88(FP), R9
+	CMPQ             R9, $0x04
+	JLT              AVX512_5x16_one
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS.Z        (R8), K1, Z5
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z6
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z7
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z8
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z5, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z8, Z0
+	VMOVUPS          Z0, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z5, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z8, Z1
+	VMOVUPS          Z1, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z5, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z8, Z2
+	VMOVUPS          Z2, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z5, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z8, Z3
+	VMOVUPS          Z3, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*4), DI
+	VFMADD231PS.BCST (DI), Z5, Z4
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z4
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z4
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z8, Z4
+	VMOVUPS          Z4, K1, (R8)
+	ADDQ             R9, R8
+	JMP              AVX512_5x16_stored
+
+AVX512_5x16_one:
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS.Z        (R8), K1, Z5
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z5, Z0
+	VMOVUPS          Z0, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z5, Z1
+	VMOVUPS          Z1, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z5, Z2
+	VMOVUPS          Z2, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z5, Z3
+	VMOVUPS          Z3, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*4), DI
+	VFMADD231PS.BCST (DI), Z5, Z4
+	VMOVUPS          Z4, K1, (R8)
+	ADDQ             R9, R8
+
+AVX512_5x16_stored:
+	IMUL3Q $0x05, AX, DI
+	ADDQ   DI, SI
+	MOVQ   R8, DI
+	DECQ   (SP)
+	JNE    AVX512_5x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_5x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_5x16_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_5x16
 	VZEROUPPER
@@ -5243,44 +8525,44 @@ AVX512_4x32:
 AVX512_4x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_4x32_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Z0
-	VMOVUPS.Z  64(R9), K1, Z1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z2
-	VMOVUPS.Z  64(R9), K1, Z3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z4
-	VMOVUPS.Z  64(R9), K1, Z5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Z6
-	VMOVUPS.Z  64(R9), K1, Z7
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Z0
+	VMOVUPS.Z  64(R8), K1, Z1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z2
+	VMOVUPS.Z  64(R8), K1, Z3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z4
+	VMOVUPS.Z  64(R8), K1, Z5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Z6
+	VMOVUPS.Z  64(R8), K1, Z7
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
 	JMP        AVX512_4x32_start
 
 AVX512_4x32_fresh:
-	MOVQ      bias+128(FP), R9
-	TESTQ     R9, R9
+	MOVQ      bias+128(FP), R8
+	TESTQ     R8, R8
 	JEQ       AVX512_4x32_zero
-	VMOVUPS   (R9), Z0
+	VMOVUPS   (R8), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
 	VMOVAPS   Z0, Z6
-	VMOVUPS.Z 64(R9), K1, Z1
+	VMOVUPS.Z 64(R8), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	VMOVAPS   Z1, Z7
@@ -5309,30 +8591,33 @@ AVX512_4x32_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x04, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x04, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX512_4x32_ks
-	DECQ    R9
-	JEQ     AVX512_4x32_done
+	SUBQ    $0x04, R9
+	JEQ     AVX512_4x32_added
+	JHI     AVX512_4x32_ks
+	ADDQ    $0x03, R9
+	JEQ     AVX512_4x32_added
 
 AVX512_4x32_ks:
 AVX512_4x32_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	PREFETCHT1   64(R12)
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Z28
 	VMOVUPS.Z    64(R8), K1, Z29
 	VBROADCASTSS (R10), Z30
@@ -5352,65 +8637,179 @@ AVX512_4x32_turn:
 	DECQ         R9
 	JNE          AVX512_4x32_turn
 
-AVX512_4x32_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R9
-	CMPQ         R9, segments+80(FP)
-	JLT          AVX512_4x32_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         nextStep+160(FP), R11
-	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Z28
-	VMOVUPS.Z    64(R8), K1, Z29
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R9)
-	VMOVUPS      Z1, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R9)
-	VMOVUPS      Z3, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R9)
-	VMOVUPS      Z5, K1, 64(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VFMADD231PS  Z30, Z29, Z7
-	VMOVUPS      Z6, (R9)
-	VMOVUPS      Z7, K1, 64(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x04, AX, R8
-	ADDQ         R8, SI
-	DECQ         (SP)
-	JNE          AVX512_4x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_4x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_4x32_added:
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R9
+	CMPQ             R9, segments+80(FP)
+	JLT              AVX512_4x32_segment
+	MOVQ             k+88(FP), R9
+	CMPQ             R9, $0x04
+	JLT              AVX512_4x32_one
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS          (R8), Z8
+	VMOVUPS.Z        64(R8), K1, Z9
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z10
+	VMOVUPS.Z        64(R8), K1, Z11
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z12
+	VMOVUPS.Z        64(R8), K1, Z13
+	ADDQ             DX, R8
+	VMOVUPS          (R8), Z14
+	VMOVUPS.Z        64(R8), K1, Z15
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z8, Z0
+	VFMADD231PS.BCST (DI), Z9, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z10, Z0
+	VFMADD231PS.BCST (DI), Z11, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z0
+	VFMADD231PS.BCST (DI), Z13, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z0
+	VFMADD231PS.BCST (DI), Z15, Z1
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z8, Z2
+	VFMADD231PS.BCST (DI), Z9, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z10, Z2
+	VFMADD231PS.BCST (DI), Z11, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z2
+	VFMADD231PS.BCST (DI), Z13, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z2
+	VFMADD231PS.BCST (DI), Z15, Z3
+	VMOVUPS          Z2, (R8)
+	VMOVUPS          Z3, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z8, Z4
+	VFMADD231PS.BCST (DI), Z9, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z10, Z4
+	VFMADD231PS.BCST (DI), Z11, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z4
+	VFMADD231PS.BCST (DI), Z13, Z5
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z4
+	VFMADD231PS.BCST (DI), Z15, Z5
+	VMOVUPS          Z4, (R8)
+	VMOVUPS          Z5, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z8, Z6
+	VFMADD231PS.BCST (DI), Z9, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI), Z11, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z12, Z6
+	VFMADD231PS.BCST (DI), Z13, Z7
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z14, Z6
+	VFMADD231PS.BCST (DI), Z15, Z7
+	VMOVUPS          Z6, (R8)
+	VMOVUPS          Z7, K1, 64(R8)
+	ADDQ             R9, R8
+	JMP              AVX512_4x32_stored
+
+AVX512_4x32_one:
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS          (R8), Z8
+	VMOVUPS.Z        64(R8), K1, Z9
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z8, Z0
+	VFMADD231PS.BCST (DI), Z9, Z1
+	VMOVUPS          Z0, (R8)
+	VMOVUPS          Z1, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z8, Z2
+	VFMADD231PS.BCST (DI), Z9, Z3
+	VMOVUPS          Z2, (R8)
+	VMOVUPS          Z3, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z8, Z4
+	VFMADD231PS.BCST (DI), Z9, Z5
+	VMOVUPS          Z4, (R8)
+	VMOVUPS          Z5, K1, 64(R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z8, Z6
+	VFMADD231PS.BCST (DI), Z9, Z7
+	VMOVUPS          Z6, (R8)
+	VMOVUPS          Z7, K1, 64(R8)
+	ADDQ             R9, R8
+
+AVX512_4x32_stored:
+	IMUL3Q $0x04, AX, DI
+	ADDQ   DI, SI
+	MOVQ   R8, DI
+	DECQ   (SP)
+	JNE    AVX512_4x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_4x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_4x32_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_4x32
 	VZEROUPPER
@@ -5429,32 +8828,32 @@ AVX512_4x16:
 AVX512_4x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_4x16_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS.Z  (R9), K1, Z0
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z1
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z2
-	ADDQ       R8, R9
-	VMOVUPS.Z  (R9), K1, Z3
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS.Z  (R8), K1, Z0
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z1
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z2
+	ADDQ       R9, R8
+	VMOVUPS.Z  (R8), K1, Z3
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
 	JMP        AVX512_4x16_start
 
 AVX512_4x16_fresh:
-	MOVQ      bias+128(FP), R9
-	TESTQ     R9, R9
+	MOVQ      bias+128(FP), R8
+	TESTQ     R8, R8
 	JEQ       AVX512_4x16_zero
-	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z (R8), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -5479,29 +8878,32 @@ AVX512_4x16_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x04, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x04, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX512_4x16_ks
-	DECQ    R9
-	JEQ     AVX512_4x16_done
+	SUBQ    $0x04, R9
+	JEQ     AVX512_4x16_added
+	JHI     AVX512_4x16_ks
+	ADDQ    $0x03, R9
+	JEQ     AVX512_4x16_added
 
 AVX512_4x16_ks:
 AVX512_4x16_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS.Z    (R8), K1, Z28
 	VBROADCASTSS (R10), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -5516,55 +8918,141 @@ AVX512_4x16_turn:
 	DECQ         R9
 	JNE          AVX512_4x16_turn
 
-AVX512_4x16_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R9
-	CMPQ         R9, segments+80(FP)
-	JLT          AVX512_4x16_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
-	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS.Z    (R8), K1, Z28
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Z30
-	VFMADD231PS  Z30, Z28, Z3
-	VMOVUPS      Z3, K1, (R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x04, AX, R8
-	ADDQ         R8, SI
-	DECQ         (SP)
-	JNE          AVX512_4x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_4x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_4x16_added:
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R9
+	CMPQ             R9, segments+80(FP)
+	JLT              AVX512_4x16_segment
+	MOVQ             k+88(FP), R9
+	CMPQ             R9, $0x04
+	JLT              AVX512_4x16_one
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS.Z        (R8), K1, Z4
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z5
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z6
+	ADDQ             DX, R8
+	VMOVUPS.Z        (R8), K1, Z7
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z4, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z5, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z0
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z0
+	VMOVUPS          Z0, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z4, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z5, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z1
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z1
+	VMOVUPS          Z1, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z4, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z5, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z2
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z2
+	VMOVUPS          Z2, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z4, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z5, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z6, Z3
+	ADDQ             CX, DI
+	VFMADD231PS.BCST (DI), Z7, Z3
+	VMOVUPS          Z3, K1, (R8)
+	ADDQ             R9, R8
+	JMP              AVX512_4x16_stored
+
+AVX512_4x16_one:
+	PREFETCHT0       (R11)
+	ADDQ             belowStep+168(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             nextStep+160(FP), R12
+	PREFETCHT1       (R13)
+	ADDQ             aheadStep+152(FP), R13
+	MOVQ             R13, ahead+144(FP)
+	MOVQ             R12, 16(SP)
+	VMOVUPS.Z        (R8), K1, Z4
+	ADDQ             DX, R8
+	MOVQ             cRow+8(FP), R9
+	SHLQ             $0x02, R9
+	MOVQ             DI, R8
+	LEAQ             (R10), DI
+	VFMADD231PS.BCST (DI), Z4, Z0
+	VMOVUPS          Z0, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*1), DI
+	VFMADD231PS.BCST (DI), Z4, Z1
+	VMOVUPS          Z1, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(AX*2), DI
+	VFMADD231PS.BCST (DI), Z4, Z2
+	VMOVUPS          Z2, K1, (R8)
+	ADDQ             R9, R8
+	LEAQ             (R10)(BX*1), DI
+	VFMADD231PS.BCST (DI), Z4, Z3
+	VMOVUPS          Z3, K1, (R8)
+	ADDQ             R9, R8
+
+AVX512_4x16_stored:
+	IMUL3Q $0x04, AX, DI
+	ADDQ   DI, SI
+	MOVQ   R8, DI
+	DECQ   (SP)
+	JNE    AVX512_4x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_4x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_4x16_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_4x16
 	VZEROUPPER
@@ -5583,37 +9071,37 @@ AVX512_3x32:
 AVX512_3x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_3x32_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Z0
-	VMOVUPS.Z  64(R8), K1, Z1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Z2
-	VMOVUPS.Z  64(R8), K1, Z3
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Z4
-	VMOVUPS.Z  64(R8), K1, Z5
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Z0
+	VMOVUPS.Z  64(DI), K1, Z1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Z2
+	VMOVUPS.Z  64(DI), K1, Z3
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Z4
+	VMOVUPS.Z  64(DI), K1, Z5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
 	JMP        AVX512_3x32_start
 
 AVX512_3x32_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_3x32_zero
-	VMOVUPS   (R8), Z0
+	VMOVUPS   (DI), Z0
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z4
-	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVUPS.Z 64(DI), K1, Z1
 	VMOVAPS   Z1, Z3
 	VMOVAPS   Z1, Z5
 	JMP       AVX512_3x32_start
@@ -5639,30 +9127,33 @@ AVX512_3x32_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x03, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x03, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_3x32_ks
-	DECQ    R8
-	JEQ     AVX512_3x32_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_3x32_added
+	JHI     AVX512_3x32_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_3x32_added
 
 AVX512_3x32_ks:
 AVX512_3x32_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	PREFETCHT1   64(R11)
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Z28
 	VMOVUPS.Z    64(DI), K1, Z29
 	VBROADCASTSS (R9), Z30
@@ -5679,59 +9170,158 @@ AVX512_3x32_turn:
 	DECQ         R8
 	JNE          AVX512_3x32_turn
 
-AVX512_3x32_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_3x32_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Z28
-	VMOVUPS.Z    64(DI), K1, Z29
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R8)
-	VMOVUPS      Z1, K1, 64(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R8)
-	VMOVUPS      Z3, K1, 64(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VMOVUPS      Z4, (R8)
-	VMOVUPS      Z5, K1, 64(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x03, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_3x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_3x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_3x32_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_3x32_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_3x32_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z6
+	VMOVUPS.Z        64(DI), K1, Z7
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z8
+	VMOVUPS.Z        64(DI), K1, Z9
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z10
+	VMOVUPS.Z        64(DI), K1, Z11
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z12
+	VMOVUPS.Z        64(DI), K1, Z13
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z6, Z0
+	VFMADD231PS.BCST (SI), Z7, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z10, Z0
+	VFMADD231PS.BCST (SI), Z11, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z12, Z0
+	VFMADD231PS.BCST (SI), Z13, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z6, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z2
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z10, Z2
+	VFMADD231PS.BCST (SI), Z11, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z12, Z2
+	VFMADD231PS.BCST (SI), Z13, Z3
+	VMOVUPS          Z2, (DI)
+	VMOVUPS          Z3, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*2), SI
+	VFMADD231PS.BCST (SI), Z6, Z4
+	VFMADD231PS.BCST (SI), Z7, Z5
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z4
+	VFMADD231PS.BCST (SI), Z9, Z5
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z10, Z4
+	VFMADD231PS.BCST (SI), Z11, Z5
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z12, Z4
+	VFMADD231PS.BCST (SI), Z13, Z5
+	VMOVUPS          Z4, (DI)
+	VMOVUPS          Z5, K1, 64(DI)
+	ADDQ             R8, DI
+	JMP              AVX512_3x32_stored
+
+AVX512_3x32_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z6
+	VMOVUPS.Z        64(DI), K1, Z7
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z6, Z0
+	VFMADD231PS.BCST (SI), Z7, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z6, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	VMOVUPS          Z2, (DI)
+	VMOVUPS          Z3, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*2), SI
+	VFMADD231PS.BCST (SI), Z6, Z4
+	VFMADD231PS.BCST (SI), Z7, Z5
+	VMOVUPS          Z4, (DI)
+	VMOVUPS          Z5, K1, 64(DI)
+	ADDQ             R8, DI
+
+AVX512_3x32_stored:
+	IMUL3Q $0x03, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_3x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_3x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_3x32_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_3x32
 	VZEROUPPER
@@ -5750,28 +9340,28 @@ AVX512_3x16:
 AVX512_3x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_3x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS.Z  (R8), K1, Z0
-	ADDQ       DI, R8
-	VMOVUPS.Z  (R8), K1, Z1
-	ADDQ       DI, R8
-	VMOVUPS.Z  (R8), K1, Z2
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS.Z  (DI), K1, Z0
+	ADDQ       R8, DI
+	VMOVUPS.Z  (DI), K1, Z1
+	ADDQ       R8, DI
+	VMOVUPS.Z  (DI), K1, Z2
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX512_3x16_start
 
 AVX512_3x16_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_3x16_zero
-	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z (DI), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	JMP       AVX512_3x16_start
@@ -5794,29 +9384,32 @@ AVX512_3x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x03, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x03, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_3x16_ks
-	DECQ    R8
-	JEQ     AVX512_3x16_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_3x16_added
+	JHI     AVX512_3x16_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_3x16_added
 
 AVX512_3x16_ks:
 AVX512_3x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS.Z    (DI), K1, Z28
 	VBROADCASTSS (R9), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -5829,51 +9422,127 @@ AVX512_3x16_turn:
 	DECQ         R8
 	JNE          AVX512_3x16_turn
 
-AVX512_3x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_3x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS.Z    (DI), K1, Z28
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VMOVUPS      Z2, K1, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x03, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_3x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_3x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_3x16_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_3x16_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_3x16_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z3
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z4
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z5
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z6
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z3, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z5, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z3, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z5, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z1
+	VMOVUPS          Z1, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*2), SI
+	VFMADD231PS.BCST (SI), Z3, Z2
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z2
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z5, Z2
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z2
+	VMOVUPS          Z2, K1, (DI)
+	ADDQ             R8, DI
+	JMP              AVX512_3x16_stored
+
+AVX512_3x16_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z3
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z3, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z3, Z1
+	VMOVUPS          Z1, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*2), SI
+	VFMADD231PS.BCST (SI), Z3, Z2
+	VMOVUPS          Z2, K1, (DI)
+	ADDQ             R8, DI
+
+AVX512_3x16_stored:
+	IMUL3Q $0x03, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_3x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_3x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_3x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_3x16
 	VZEROUPPER
@@ -5892,30 +9561,30 @@ AVX512_2x32:
 AVX512_2x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_2x32_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Z0
-	VMOVUPS.Z  64(R8), K1, Z1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Z2
-	VMOVUPS.Z  64(R8), K1, Z3
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Z0
+	VMOVUPS.Z  64(DI), K1, Z1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Z2
+	VMOVUPS.Z  64(DI), K1, Z3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
 	JMP        AVX512_2x32_start
 
 AVX512_2x32_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_2x32_zero
-	VMOVUPS   (R8), Z0
+	VMOVUPS   (DI), Z0
 	VMOVAPS   Z0, Z2
-	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVUPS.Z 64(DI), K1, Z1
 	VMOVAPS   Z1, Z3
 	JMP       AVX512_2x32_start
 
@@ -5938,30 +9607,33 @@ AVX512_2x32_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x02, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x02, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_2x32_ks
-	DECQ    R8
-	JEQ     AVX512_2x32_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_2x32_added
+	JHI     AVX512_2x32_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_2x32_added
 
 AVX512_2x32_ks:
 AVX512_2x32_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	PREFETCHT1   64(R11)
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Z28
 	VMOVUPS.Z    64(DI), K1, Z29
 	VBROADCASTSS (R9), Z30
@@ -5975,53 +9647,137 @@ AVX512_2x32_turn:
 	DECQ         R8
 	JNE          AVX512_2x32_turn
 
-AVX512_2x32_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_2x32_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Z28
-	VMOVUPS.Z    64(DI), K1, Z29
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R8)
-	VMOVUPS      Z1, K1, 64(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VFMADD231PS  Z30, Z29, Z3
-	VMOVUPS      Z2, (R8)
-	VMOVUPS      Z3, K1, 64(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x02, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_2x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_2x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_2x32_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_2x32_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_2x32_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z4
+	VMOVUPS.Z        64(DI), K1, Z5
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z6
+	VMOVUPS.Z        64(DI), K1, Z7
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z8
+	VMOVUPS.Z        64(DI), K1, Z9
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z10
+	VMOVUPS.Z        64(DI), K1, Z11
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	VFMADD231PS.BCST (SI), Z5, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z0
+	VFMADD231PS.BCST (SI), Z7, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z10, Z0
+	VFMADD231PS.BCST (SI), Z11, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z4, Z2
+	VFMADD231PS.BCST (SI), Z5, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z2
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z10, Z2
+	VFMADD231PS.BCST (SI), Z11, Z3
+	VMOVUPS          Z2, (DI)
+	VMOVUPS          Z3, K1, 64(DI)
+	ADDQ             R8, DI
+	JMP              AVX512_2x32_stored
+
+AVX512_2x32_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z4
+	VMOVUPS.Z        64(DI), K1, Z5
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	VFMADD231PS.BCST (SI), Z5, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z4, Z2
+	VFMADD231PS.BCST (SI), Z5, Z3
+	VMOVUPS          Z2, (DI)
+	VMOVUPS          Z3, K1, 64(DI)
+	ADDQ             R8, DI
+
+AVX512_2x32_stored:
+	IMUL3Q $0x02, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_2x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_2x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_2x32_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_2x32
 	VZEROUPPER
@@ -6040,24 +9796,24 @@ AVX512_2x16:
 AVX512_2x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_2x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS.Z  (R8), K1, Z0
-	ADDQ       DI, R8
-	VMOVUPS.Z  (R8), K1, Z1
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS.Z  (DI), K1, Z0
+	ADDQ       R8, DI
+	VMOVUPS.Z  (DI), K1, Z1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX512_2x16_start
 
 AVX512_2x16_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_2x16_zero
-	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z (DI), K1, Z0
 	VMOVAPS   Z0, Z1
 	JMP       AVX512_2x16_start
 
@@ -6078,29 +9834,32 @@ AVX512_2x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x02, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x02, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_2x16_ks
-	DECQ    R8
-	JEQ     AVX512_2x16_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_2x16_added
+	JHI     AVX512_2x16_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_2x16_added
 
 AVX512_2x16_ks:
 AVX512_2x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS.Z    (DI), K1, Z28
 	VBROADCASTSS (R9), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -6111,47 +9870,113 @@ AVX512_2x16_turn:
 	DECQ         R8
 	JNE          AVX512_2x16_turn
 
-AVX512_2x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_2x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS.Z    (DI), K1, Z28
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Z30
-	VFMADD231PS  Z30, Z28, Z1
-	VMOVUPS      Z1, K1, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x02, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_2x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_2x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_2x16_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_2x16_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_2x16_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z2
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z3
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z4
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z5
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z2, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z3, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z5, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z2, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z3, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z5, Z1
+	VMOVUPS          Z1, K1, (DI)
+	ADDQ             R8, DI
+	JMP              AVX512_2x16_stored
+
+AVX512_2x16_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z2
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z2, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+	LEAQ             (R9)(AX*1), SI
+	VFMADD231PS.BCST (SI), Z2, Z1
+	VMOVUPS          Z1, K1, (DI)
+	ADDQ             R8, DI
+
+AVX512_2x16_stored:
+	IMUL3Q $0x02, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_2x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_2x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_2x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_2x16
 	VZEROUPPER
@@ -6170,23 +9995,23 @@ AVX512_1x32:
 AVX512_1x32_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_1x32_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Z0
-	VMOVUPS.Z  64(R8), K1, Z1
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Z0
+	VMOVUPS.Z  64(DI), K1, Z1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
 	JMP        AVX512_1x32_start
 
 AVX512_1x32_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_1x32_zero
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVUPS   (DI), Z0
+	VMOVUPS.Z 64(DI), K1, Z1
 	JMP       AVX512_1x32_start
 
 AVX512_1x32_zero:
@@ -6206,30 +10031,33 @@ AVX512_1x32_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x01, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x01, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_1x32_ks
-	DECQ    R8
-	JEQ     AVX512_1x32_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_1x32_added
+	JHI     AVX512_1x32_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_1x32_added
 
 AVX512_1x32_ks:
 AVX512_1x32_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	PREFETCHT1   64(R11)
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Z28
 	VMOVUPS.Z    64(DI), K1, Z29
 	VBROADCASTSS (R9), Z30
@@ -6240,47 +10068,116 @@ AVX512_1x32_turn:
 	DECQ         R8
 	JNE          AVX512_1x32_turn
 
-AVX512_1x32_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_1x32_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Z28
-	VMOVUPS.Z    64(DI), K1, Z29
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VMOVUPS      Z0, (R8)
-	VMOVUPS      Z1, K1, 64(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x01, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_1x32_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_1x32_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_1x32_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_1x32_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_1x32_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z2
+	VMOVUPS.Z        64(DI), K1, Z3
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z4
+	VMOVUPS.Z        64(DI), K1, Z5
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z6
+	VMOVUPS.Z        64(DI), K1, Z7
+	ADDQ             DX, DI
+	VMOVUPS          (DI), Z8
+	VMOVUPS.Z        64(DI), K1, Z9
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z2, Z0
+	VFMADD231PS.BCST (SI), Z3, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	VFMADD231PS.BCST (SI), Z5, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z6, Z0
+	VFMADD231PS.BCST (SI), Z7, Z1
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+	JMP              AVX512_1x32_stored
+
+AVX512_1x32_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS          (DI), Z2
+	VMOVUPS.Z        64(DI), K1, Z3
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z2, Z0
+	VFMADD231PS.BCST (SI), Z3, Z1
+	VMOVUPS          Z0, (DI)
+	VMOVUPS          Z1, K1, 64(DI)
+	ADDQ             R8, DI
+
+AVX512_1x32_stored:
+	IMUL3Q $0x01, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_1x32_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_1x32_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_1x32_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_1x32
 	VZEROUPPER
@@ -6299,20 +10196,20 @@ AVX512_1x16:
 AVX512_1x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX512_1x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS.Z  (R8), K1, Z0
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS.Z  (DI), K1, Z0
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX512_1x16_start
 
 AVX512_1x16_fresh:
-	MOVQ      bias+128(FP), R8
-	TESTQ     R8, R8
+	MOVQ      bias+128(FP), DI
+	TESTQ     DI, DI
 	JEQ       AVX512_1x16_zero
-	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z (DI), K1, Z0
 	JMP       AVX512_1x16_start
 
 AVX512_1x16_zero:
@@ -6331,29 +10228,32 @@ AVX512_1x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x01, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x01, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX512_1x16_ks
-	DECQ    R8
-	JEQ     AVX512_1x16_done
+	SUBQ    $0x04, R8
+	JEQ     AVX512_1x16_added
+	JHI     AVX512_1x16_ks
+	ADDQ    $0x03, R8
+	JEQ     AVX512_1x16_added
 
 AVX512_1x16_ks:
 AVX512_1x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS.Z    (DI), K1, Z28
 	VBROADCASTSS (R9), Z30
 	VFMADD231PS  Z30, Z28, Z0
@@ -6362,43 +10262,99 @@ AVX512_1x16_turn:
 	DECQ         R8
 	JNE          AVX512_1x16_turn
 
-AVX512_1x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	INCQ         8(SP)
-	MOVQ         8(SP), R8
-	CMPQ         R8, segments+80(FP)
-	JLT          AVX512_1x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
-	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS.Z    (DI), K1, Z28
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VMOVUPS      Z0, K1, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x01, AX, DI
-	ADDQ         DI, BX
-	DECQ         (SP)
-	JNE          AVX512_1x16_tile
-	ADDQ         $0x80, c+0(FP)
-	CMPQ         bias+128(FP), $0x00
-	JEQ          AVX512_1x16_next
-	ADDQ         $0x80, bias+128(FP)
+AVX512_1x16_added:
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	INCQ             8(SP)
+	MOVQ             8(SP), R8
+	CMPQ             R8, segments+80(FP)
+	JLT              AVX512_1x16_segment
+	MOVQ             k+88(FP), R8
+	CMPQ             R8, $0x04
+	JLT              AVX512_1x16_one
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z1
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z2
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z3
+	ADDQ             DX, DI
+	VMOVUPS.Z        (DI), K1, Z4
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z1, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z2, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z3, Z0
+	ADDQ             CX, SI
+	VFMADD231PS.BCST (SI), Z4, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+	JMP              AVX512_1x16_stored
+
+AVX512_1x16_one:
+	PREFETCHT0       (R10)
+	ADDQ             belowStep+168(FP), R10
+	PREFETCHT1       (R11)
+	ADDQ             nextStep+160(FP), R11
+	PREFETCHT1       (R12)
+	ADDQ             aheadStep+152(FP), R12
+	MOVQ             R12, ahead+144(FP)
+	MOVQ             R11, 16(SP)
+	VMOVUPS.Z        (DI), K1, Z1
+	ADDQ             DX, DI
+	MOVQ             cRow+8(FP), R8
+	SHLQ             $0x02, R8
+	MOVQ             SI, DI
+	LEAQ             (R9), SI
+	VFMADD231PS.BCST (SI), Z1, Z0
+	VMOVUPS          Z0, K1, (DI)
+	ADDQ             R8, DI
+
+AVX512_1x16_stored:
+	IMUL3Q $0x01, AX, SI
+	ADDQ   SI, BX
+	MOVQ   DI, SI
+	DECQ   (SP)
+	JNE    AVX512_1x16_tile
+	ADDQ   $0x80, c+0(FP)
+	CMPQ   bias+128(FP), $0x00
+	JEQ    AVX512_1x16_next
+	ADDQ   $0x80, bias+128(FP)
 
 AVX512_1x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX512_1x16
 	VZEROUPPER
@@ -6479,58 +10435,58 @@ AVX2_6x16:
 AVX2_6x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_6x16_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Y0
-	VMOVUPS    32(R10), Y1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y2
-	VMOVUPS    32(R10), Y3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y4
-	VMOVUPS    32(R10), Y5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y6
-	VMOVUPS    32(R10), Y7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y8
-	VMOVUPS    32(R10), Y9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y10
-	VMOVUPS    32(R10), Y11
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y2
+	VMOVUPS    32(R9), Y3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y6
+	VMOVUPS    32(R9), Y7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y8
+	VMOVUPS    32(R9), Y9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y10
+	VMOVUPS    32(R9), Y11
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
 	JMP        AVX2_6x16_start
 
 AVX2_6x16_fresh:
-	MOVQ    bias+128(FP), R10
-	TESTQ   R10, R10
+	MOVQ    bias+128(FP), R9
+	TESTQ   R9, R9
 	JEQ     AVX2_6x16_zero
-	VMOVUPS (R10), Y0
+	VMOVUPS (R9), Y0
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y10
-	VMOVUPS 32(R10), Y1
+	VMOVUPS 32(R9), Y1
 	VMOVAPS Y1, Y3
 	VMOVAPS Y1, Y5
 	VMOVAPS Y1, Y7
@@ -6565,20 +10521,20 @@ AVX2_6x16_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x06, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x06, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX2_6x16_ks
-	DECQ    R10
-	JEQ     AVX2_6x16_done
+	SUBQ    $0x01, R10
+	JEQ     AVX2_6x16_added
 
 AVX2_6x16_ks:
 	SHRQ         $0x01, R10
@@ -6608,15 +10564,15 @@ AVX2_6x16_ks:
 
 AVX2_6x16_even:
 	TESTQ R10, R10
-	JEQ   AVX2_6x16_done
+	JEQ   AVX2_6x16_added
 
 AVX2_6x16_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
 	VBROADCASTSS (R11), Y14
@@ -6664,65 +10620,72 @@ AVX2_6x16_turn:
 	DECQ         R10
 	JNE          AVX2_6x16_turn
 
-AVX2_6x16_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
+AVX2_6x16_added:
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
 	JLT          AVX2_6x16_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Y14
+	ADDQ         DX, R9
+	MOVQ         cRow+8(FP), R10
+	SHLQ         $0x02, R10
+	MOVQ         R8, R9
+	LEAQ         (R11), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R10)
-	VMOVUPS      Y1, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Y14
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R10)
-	VMOVUPS      Y3, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Y14
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*2), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R10)
-	VMOVUPS      Y5, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Y14
+	VMOVUPS      Y4, (R9)
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(BX*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R10)
-	VMOVUPS      Y7, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Y14
+	VMOVUPS      Y6, (R9)
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*4), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VMOVUPS      Y8, (R10)
-	VMOVUPS      Y9, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Y14
+	VMOVUPS      Y8, (R9)
+	VMOVUPS      Y9, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(SI*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      Y10, (R10)
-	VMOVUPS      Y11, 32(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x06, AX, R9
-	ADDQ         R9, DI
+	VMOVUPS      Y10, (R9)
+	VMOVUPS      Y11, 32(R9)
+	ADDQ         R10, R9
+	IMUL3Q       $0x06, AX, R8
+	ADDQ         R8, DI
+	MOVQ         R9, R8
 	DECQ         (SP)
 	JNE          AVX2_6x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -6731,9 +10694,9 @@ AVX2_6x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_6x16_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_6x16
 	VZEROUPPER
@@ -6752,58 +10715,58 @@ AVX2_6x16m:
 AVX2_6x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_6x16m_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMOVUPS    (R10), Y0
-	VMASKMOVPS 32(R10), Y15, Y1
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y2
-	VMASKMOVPS 32(R10), Y15, Y3
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y4
-	VMASKMOVPS 32(R10), Y15, Y5
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y6
-	VMASKMOVPS 32(R10), Y15, Y7
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y8
-	VMASKMOVPS 32(R10), Y15, Y9
-	ADDQ       R9, R10
-	VMOVUPS    (R10), Y10
-	VMASKMOVPS 32(R10), Y15, Y11
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 32(R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(R9), Y15, Y1
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y2
+	VMASKMOVPS 32(R9), Y15, Y3
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y4
+	VMASKMOVPS 32(R9), Y15, Y5
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y6
+	VMASKMOVPS 32(R9), Y15, Y7
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 32(R9), Y15, Y9
+	ADDQ       R10, R9
+	VMOVUPS    (R9), Y10
+	VMASKMOVPS 32(R9), Y15, Y11
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
 	JMP        AVX2_6x16m_start
 
 AVX2_6x16m_fresh:
-	MOVQ       bias+128(FP), R10
-	TESTQ      R10, R10
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
 	JEQ        AVX2_6x16m_zero
-	VMOVUPS    (R10), Y0
+	VMOVUPS    (R9), Y0
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y4
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y0, Y8
 	VMOVAPS    Y0, Y10
-	VMASKMOVPS 32(R10), Y15, Y1
+	VMASKMOVPS 32(R9), Y15, Y1
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y5
 	VMOVAPS    Y1, Y7
@@ -6838,20 +10801,20 @@ AVX2_6x16m_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x06, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x06, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX2_6x16m_ks
-	DECQ    R10
-	JEQ     AVX2_6x16m_done
+	SUBQ    $0x01, R10
+	JEQ     AVX2_6x16m_added
 
 AVX2_6x16m_ks:
 	SHRQ         $0x01, R10
@@ -6881,15 +10844,15 @@ AVX2_6x16m_ks:
 
 AVX2_6x16m_even:
 	TESTQ R10, R10
-	JEQ   AVX2_6x16m_done
+	JEQ   AVX2_6x16m_added
 
 AVX2_6x16m_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMOVUPS      (R9), Y12
 	VMASKMOVPS   32(R9), Y15, Y13
 	VBROADCASTSS (R11), Y14
@@ -6937,65 +10900,72 @@ AVX2_6x16m_turn:
 	DECQ         R10
 	JNE          AVX2_6x16m_turn
 
-AVX2_6x16m_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
+AVX2_6x16m_added:
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
 	JLT          AVX2_6x16m_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	VMOVUPS      (R9), Y12
 	VMASKMOVPS   32(R9), Y15, Y13
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Y14
+	ADDQ         DX, R9
+	MOVQ         cRow+8(FP), R10
+	SHLQ         $0x02, R10
+	MOVQ         R8, R9
+	LEAQ         (R11), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R10)
-	VMASKMOVPS   Y1, Y15, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Y14
+	VMOVUPS      Y0, (R9)
+	VMASKMOVPS   Y1, Y15, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R10)
-	VMASKMOVPS   Y3, Y15, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Y14
+	VMOVUPS      Y2, (R9)
+	VMASKMOVPS   Y3, Y15, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*2), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R10)
-	VMASKMOVPS   Y5, Y15, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Y14
+	VMOVUPS      Y4, (R9)
+	VMASKMOVPS   Y5, Y15, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(BX*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R10)
-	VMASKMOVPS   Y7, Y15, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Y14
+	VMOVUPS      Y6, (R9)
+	VMASKMOVPS   Y7, Y15, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*4), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VMOVUPS      Y8, (R10)
-	VMASKMOVPS   Y9, Y15, 32(R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Y14
+	VMOVUPS      Y8, (R9)
+	VMASKMOVPS   Y9, Y15, 32(R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(SI*1), R8
+	VBROADCASTSS (R8), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	VMOVUPS      Y10, (R10)
-	VMASKMOVPS   Y11, Y15, 32(R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x06, AX, R9
-	ADDQ         R9, DI
+	VMOVUPS      Y10, (R9)
+	VMASKMOVPS   Y11, Y15, 32(R9)
+	ADDQ         R10, R9
+	IMUL3Q       $0x06, AX, R8
+	ADDQ         R8, DI
+	MOVQ         R9, R8
 	DECQ         (SP)
 	JNE          AVX2_6x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -7004,9 +10974,9 @@ AVX2_6x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_6x16m_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_6x16m
 	VZEROUPPER
@@ -7025,40 +10995,40 @@ AVX2_6x8:
 AVX2_6x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_6x8_fresh
-	MOVQ       cRow+8(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       R8, R10
-	VMASKMOVPS (R10), Y15, Y0
-	ADDQ       R9, R10
-	VMASKMOVPS (R10), Y15, Y1
-	ADDQ       R9, R10
-	VMASKMOVPS (R10), Y15, Y2
-	ADDQ       R9, R10
-	VMASKMOVPS (R10), Y15, Y3
-	ADDQ       R9, R10
-	VMASKMOVPS (R10), Y15, Y4
-	ADDQ       R9, R10
-	VMASKMOVPS (R10), Y15, Y5
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
-	PREFETCHT0 (R10)
-	ADDQ       R9, R10
+	MOVQ       cRow+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R9
+	VMASKMOVPS (R9), Y15, Y0
+	ADDQ       R10, R9
+	VMASKMOVPS (R9), Y15, Y1
+	ADDQ       R10, R9
+	VMASKMOVPS (R9), Y15, Y2
+	ADDQ       R10, R9
+	VMASKMOVPS (R9), Y15, Y3
+	ADDQ       R10, R9
+	VMASKMOVPS (R9), Y15, Y4
+	ADDQ       R10, R9
+	VMASKMOVPS (R9), Y15, Y5
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 	JMP        AVX2_6x8_start
 
 AVX2_6x8_fresh:
-	MOVQ       bias+128(FP), R10
-	TESTQ      R10, R10
+	MOVQ       bias+128(FP), R9
+	TESTQ      R9, R9
 	JEQ        AVX2_6x8_zero
-	VMASKMOVPS (R10), Y15, Y0
+	VMASKMOVPS (R9), Y15, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -7087,20 +11057,20 @@ AVX2_6x8_segment:
 	MOVQ    b+48(FP), R10
 	LEAQ    (R10)(R9*4), R9
 	MOVQ    k+88(FP), R10
-	MOVQ    ahead+144(FP), R13
-	MOVQ    bPanel+64(FP), R12
-	SHLQ    $0x02, R12
-	ADDQ    R9, R12
+	MOVQ    ahead+144(FP), R14
+	MOVQ    bPanel+64(FP), R13
+	SHLQ    $0x02, R13
+	ADDQ    R9, R13
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R12
-	IMUL3Q  $0x06, AX, R14
-	ADDQ    R11, R14
+	CMOVQEQ 16(SP), R13
+	IMUL3Q  $0x06, AX, R12
+	ADDQ    R11, R12
 	MOVQ    8(SP), R15
 	INCQ    R15
 	CMPQ    R15, segments+80(FP)
 	JLT     AVX2_6x8_ks
-	DECQ    R10
-	JEQ     AVX2_6x8_done
+	SUBQ    $0x01, R10
+	JEQ     AVX2_6x8_added
 
 AVX2_6x8_ks:
 	SHRQ         $0x01, R10
@@ -7123,15 +11093,15 @@ AVX2_6x8_ks:
 
 AVX2_6x8_even:
 	TESTQ R10, R10
-	JEQ   AVX2_6x8_done
+	JEQ   AVX2_6x8_added
 
 AVX2_6x8_turn:
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
 	VMASKMOVPS   (R9), Y15, Y12
 	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -7165,52 +11135,59 @@ AVX2_6x8_turn:
 	DECQ         R10
 	JNE          AVX2_6x8_turn
 
-AVX2_6x8_done:
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
+AVX2_6x8_added:
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R10
 	CMPQ         R10, segments+80(FP)
 	JLT          AVX2_6x8_segment
-	PREFETCHT0   (R14)
-	ADDQ         belowStep+168(FP), R14
-	PREFETCHT1   (R12)
-	ADDQ         nextStep+160(FP), R12
+	PREFETCHT0   (R12)
+	ADDQ         belowStep+168(FP), R12
 	PREFETCHT1   (R13)
-	ADDQ         aheadStep+152(FP), R13
-	MOVQ         R13, ahead+144(FP)
-	MOVQ         R12, 16(SP)
-	VMASKMOVPS   (R9), Y15, Y12
-	MOVQ         cRow+8(FP), R9
-	SHLQ         $0x02, R9
-	MOVQ         R8, R10
-	VBROADCASTSS (R11), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y1
-	VMASKMOVPS   Y1, Y15, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VMASKMOVPS   Y2, Y15, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y3
-	VMASKMOVPS   Y3, Y15, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(AX*4), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VMASKMOVPS   Y4, Y15, (R10)
-	ADDQ         R9, R10
-	VBROADCASTSS (R11)(SI*1), Y14
-	VFMADD231PS  Y14, Y12, Y5
-	VMASKMOVPS   Y5, Y15, (R10)
-	ADDQ         R9, R10
-	MOVQ         R10, R8
-	IMUL3Q       $0x06, AX, R9
-	ADDQ         R9, DI
+	ADDQ         nextStep+160(FP), R13
+	PREFETCHT1   (R14)
+	ADDQ         aheadStep+152(FP), R14
+	MOVQ         R14, ahead+144(FP)
+	MOVQ         R13, 16(SP)
+	VMASKMOVPS   (R9), Y15, Y6
+	ADDQ         DX, R9
+	MOVQ         cRow+8(FP), R10
+	SHLQ         $0x02, R10
+	MOVQ         R8, R9
+	LEAQ         (R11), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y0
+	VMASKMOVPS   Y0, Y15, (R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*1), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y1
+	VMASKMOVPS   Y1, Y15, (R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*2), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y2
+	VMASKMOVPS   Y2, Y15, (R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(BX*1), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y3
+	VMASKMOVPS   Y3, Y15, (R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(AX*4), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y4
+	VMASKMOVPS   Y4, Y15, (R9)
+	ADDQ         R10, R9
+	LEAQ         (R11)(SI*1), R8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y6, Y5
+	VMASKMOVPS   Y5, Y15, (R9)
+	ADDQ         R10, R9
+	IMUL3Q       $0x06, AX, R8
+	ADDQ         R8, DI
+	MOVQ         R9, R8
 	DECQ         (SP)
 	JNE          AVX2_6x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -7219,9 +11196,9 @@ AVX2_6x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_6x8_next:
-	MOVQ bPanel+64(FP), R9
-	SHLQ $0x02, R9
-	ADDQ R9, b+48(FP)
+	MOVQ bPanel+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_6x8
 	VZEROUPPER
@@ -7240,51 +11217,51 @@ AVX2_5x16:
 AVX2_5x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_5x16_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y2
-	VMOVUPS    32(R9), Y3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y6
-	VMOVUPS    32(R9), Y7
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y8
-	VMOVUPS    32(R9), Y9
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y4
+	VMOVUPS    32(R8), Y5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y8
+	VMOVUPS    32(R8), Y9
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
 	JMP        AVX2_5x16_start
 
 AVX2_5x16_fresh:
-	MOVQ    bias+128(FP), R9
-	TESTQ   R9, R9
+	MOVQ    bias+128(FP), R8
+	TESTQ   R8, R8
 	JEQ     AVX2_5x16_zero
-	VMOVUPS (R9), Y0
+	VMOVUPS (R8), Y0
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y8
-	VMOVUPS 32(R9), Y1
+	VMOVUPS 32(R8), Y1
 	VMOVAPS Y1, Y3
 	VMOVAPS Y1, Y5
 	VMOVAPS Y1, Y7
@@ -7316,20 +11293,20 @@ AVX2_5x16_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x05, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x05, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_5x16_ks
-	DECQ    R9
-	JEQ     AVX2_5x16_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_5x16_added
 
 AVX2_5x16_ks:
 	SHRQ         $0x01, R9
@@ -7356,15 +11333,15 @@ AVX2_5x16_ks:
 
 AVX2_5x16_even:
 	TESTQ R9, R9
-	JEQ   AVX2_5x16_done
+	JEQ   AVX2_5x16_added
 
 AVX2_5x16_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (R10), Y14
@@ -7406,59 +11383,65 @@ AVX2_5x16_turn:
 	DECQ         R9
 	JNE          AVX2_5x16_turn
 
-AVX2_5x16_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_5x16_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_5x16_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Y12
-	VMOVUPS      32(R8), Y13
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R9)
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R9)
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y6
-	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R9)
-	VMOVUPS      Y7, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*4), Y14
-	VFMADD231PS  Y14, Y12, Y8
-	VFMADD231PS  Y14, Y13, Y9
-	VMOVUPS      Y8, (R9)
-	VMOVUPS      Y9, 32(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x05, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y0
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y3
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y4
+	VFMADD231PS  Y14, Y11, Y5
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y6
+	VFMADD231PS  Y14, Y11, Y7
+	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*4), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y8
+	VFMADD231PS  Y14, Y11, Y9
+	VMOVUPS      Y8, (R8)
+	VMOVUPS      Y9, 32(R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x05, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_5x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -7467,9 +11450,9 @@ AVX2_5x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_5x16_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_5x16
 	VZEROUPPER
@@ -7488,51 +11471,51 @@ AVX2_5x16m:
 AVX2_5x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_5x16m_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS 32(R9), Y15, Y1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y2
-	VMASKMOVPS 32(R9), Y15, Y3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y4
-	VMASKMOVPS 32(R9), Y15, Y5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y6
-	VMASKMOVPS 32(R9), Y15, Y7
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y8
-	VMASKMOVPS 32(R9), Y15, Y9
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y15, Y1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y2
+	VMASKMOVPS 32(R8), Y15, Y3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y4
+	VMASKMOVPS 32(R8), Y15, Y5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y6
+	VMASKMOVPS 32(R8), Y15, Y7
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y8
+	VMASKMOVPS 32(R8), Y15, Y9
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
 	JMP        AVX2_5x16m_start
 
 AVX2_5x16m_fresh:
-	MOVQ       bias+128(FP), R9
-	TESTQ      R9, R9
+	MOVQ       bias+128(FP), R8
+	TESTQ      R8, R8
 	JEQ        AVX2_5x16m_zero
-	VMOVUPS    (R9), Y0
+	VMOVUPS    (R8), Y0
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y4
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y0, Y8
-	VMASKMOVPS 32(R9), Y15, Y1
+	VMASKMOVPS 32(R8), Y15, Y1
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y5
 	VMOVAPS    Y1, Y7
@@ -7564,20 +11547,20 @@ AVX2_5x16m_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x05, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x05, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_5x16m_ks
-	DECQ    R9
-	JEQ     AVX2_5x16m_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_5x16m_added
 
 AVX2_5x16m_ks:
 	SHRQ         $0x01, R9
@@ -7604,15 +11587,15 @@ AVX2_5x16m_ks:
 
 AVX2_5x16m_even:
 	TESTQ R9, R9
-	JEQ   AVX2_5x16m_done
+	JEQ   AVX2_5x16m_added
 
 AVX2_5x16m_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Y12
 	VMASKMOVPS   32(R8), Y15, Y13
 	VBROADCASTSS (R10), Y14
@@ -7654,59 +11637,65 @@ AVX2_5x16m_turn:
 	DECQ         R9
 	JNE          AVX2_5x16m_turn
 
-AVX2_5x16m_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_5x16m_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_5x16m_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Y12
-	VMASKMOVPS   32(R8), Y15, Y13
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R9)
-	VMASKMOVPS   Y1, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R9)
-	VMASKMOVPS   Y3, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R9)
-	VMASKMOVPS   Y5, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y6
-	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R9)
-	VMASKMOVPS   Y7, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*4), Y14
-	VFMADD231PS  Y14, Y12, Y8
-	VFMADD231PS  Y14, Y13, Y9
-	VMOVUPS      Y8, (R9)
-	VMASKMOVPS   Y9, Y15, 32(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x05, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMOVUPS      (R8), Y10
+	VMASKMOVPS   32(R8), Y15, Y11
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y0
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      Y0, (R8)
+	VMASKMOVPS   Y1, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y3
+	VMOVUPS      Y2, (R8)
+	VMASKMOVPS   Y3, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y4
+	VFMADD231PS  Y14, Y11, Y5
+	VMOVUPS      Y4, (R8)
+	VMASKMOVPS   Y5, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y6
+	VFMADD231PS  Y14, Y11, Y7
+	VMOVUPS      Y6, (R8)
+	VMASKMOVPS   Y7, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*4), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y10, Y8
+	VFMADD231PS  Y14, Y11, Y9
+	VMOVUPS      Y8, (R8)
+	VMASKMOVPS   Y9, Y15, 32(R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x05, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_5x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -7715,9 +11704,9 @@ AVX2_5x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_5x16m_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_5x16m
 	VZEROUPPER
@@ -7736,36 +11725,36 @@ AVX2_5x8:
 AVX2_5x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_5x8_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMASKMOVPS (R9), Y15, Y0
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y1
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y2
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y3
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y4
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMASKMOVPS (R8), Y15, Y0
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y1
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y2
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y3
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y4
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
 	JMP        AVX2_5x8_start
 
 AVX2_5x8_fresh:
-	MOVQ       bias+128(FP), R9
-	TESTQ      R9, R9
+	MOVQ       bias+128(FP), R8
+	TESTQ      R8, R8
 	JEQ        AVX2_5x8_zero
-	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS (R8), Y15, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -7792,20 +11781,20 @@ AVX2_5x8_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x05, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x05, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_5x8_ks
-	DECQ    R9
-	JEQ     AVX2_5x8_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_5x8_added
 
 AVX2_5x8_ks:
 	SHRQ         $0x01, R9
@@ -7826,15 +11815,15 @@ AVX2_5x8_ks:
 
 AVX2_5x8_even:
 	TESTQ R9, R9
-	JEQ   AVX2_5x8_done
+	JEQ   AVX2_5x8_added
 
 AVX2_5x8_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMASKMOVPS   (R8), Y15, Y12
 	VBROADCASTSS (R10), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -7864,48 +11853,54 @@ AVX2_5x8_turn:
 	DECQ         R9
 	JNE          AVX2_5x8_turn
 
-AVX2_5x8_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_5x8_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_5x8_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMASKMOVPS   (R8), Y15, Y12
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y1
-	VMASKMOVPS   Y1, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VMASKMOVPS   Y2, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y3
-	VMASKMOVPS   Y3, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*4), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VMASKMOVPS   Y4, Y15, (R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x05, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMASKMOVPS   (R8), Y15, Y5
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y5, Y0
+	VMASKMOVPS   Y0, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y5, Y1
+	VMASKMOVPS   Y1, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y5, Y2
+	VMASKMOVPS   Y2, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y5, Y3
+	VMASKMOVPS   Y3, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*4), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y5, Y4
+	VMASKMOVPS   Y4, Y15, (R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x05, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_5x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -7914,9 +11909,9 @@ AVX2_5x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_5x8_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_5x8
 	VZEROUPPER
@@ -7935,44 +11930,44 @@ AVX2_4x16:
 AVX2_4x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_4x16_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y2
-	VMOVUPS    32(R9), Y3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y6
-	VMOVUPS    32(R9), Y7
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y4
+	VMOVUPS    32(R8), Y5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
 	JMP        AVX2_4x16_start
 
 AVX2_4x16_fresh:
-	MOVQ    bias+128(FP), R9
-	TESTQ   R9, R9
+	MOVQ    bias+128(FP), R8
+	TESTQ   R8, R8
 	JEQ     AVX2_4x16_zero
-	VMOVUPS (R9), Y0
+	VMOVUPS (R8), Y0
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y6
-	VMOVUPS 32(R9), Y1
+	VMOVUPS 32(R8), Y1
 	VMOVAPS Y1, Y3
 	VMOVAPS Y1, Y5
 	VMOVAPS Y1, Y7
@@ -8001,20 +11996,20 @@ AVX2_4x16_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x04, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x04, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_4x16_ks
-	DECQ    R9
-	JEQ     AVX2_4x16_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_4x16_added
 
 AVX2_4x16_ks:
 	SHRQ         $0x01, R9
@@ -8038,15 +12033,15 @@ AVX2_4x16_ks:
 
 AVX2_4x16_even:
 	TESTQ R9, R9
-	JEQ   AVX2_4x16_done
+	JEQ   AVX2_4x16_added
 
 AVX2_4x16_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (R10), Y14
@@ -8082,53 +12077,58 @@ AVX2_4x16_turn:
 	DECQ         R9
 	JNE          AVX2_4x16_turn
 
-AVX2_4x16_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_4x16_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_4x16_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Y12
-	VMOVUPS      32(R8), Y13
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R9)
-	VMOVUPS      Y1, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R9)
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y6
-	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R9)
-	VMOVUPS      Y7, 32(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x04, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y0
+	VFMADD231PS  Y14, Y9, Y1
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y2
+	VFMADD231PS  Y14, Y9, Y3
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y4
+	VFMADD231PS  Y14, Y9, Y5
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y6
+	VFMADD231PS  Y14, Y9, Y7
+	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x04, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_4x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -8137,9 +12137,9 @@ AVX2_4x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_4x16_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_4x16
 	VZEROUPPER
@@ -8158,44 +12158,44 @@ AVX2_4x16m:
 AVX2_4x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_4x16m_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS 32(R9), Y15, Y1
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y2
-	VMASKMOVPS 32(R9), Y15, Y3
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y4
-	VMASKMOVPS 32(R9), Y15, Y5
-	ADDQ       R8, R9
-	VMOVUPS    (R9), Y6
-	VMASKMOVPS 32(R9), Y15, Y7
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y15, Y1
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y2
+	VMASKMOVPS 32(R8), Y15, Y3
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y4
+	VMASKMOVPS 32(R8), Y15, Y5
+	ADDQ       R9, R8
+	VMOVUPS    (R8), Y6
+	VMASKMOVPS 32(R8), Y15, Y7
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 32(R8)
+	ADDQ       R9, R8
 	JMP        AVX2_4x16m_start
 
 AVX2_4x16m_fresh:
-	MOVQ       bias+128(FP), R9
-	TESTQ      R9, R9
+	MOVQ       bias+128(FP), R8
+	TESTQ      R8, R8
 	JEQ        AVX2_4x16m_zero
-	VMOVUPS    (R9), Y0
+	VMOVUPS    (R8), Y0
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y4
 	VMOVAPS    Y0, Y6
-	VMASKMOVPS 32(R9), Y15, Y1
+	VMASKMOVPS 32(R8), Y15, Y1
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y5
 	VMOVAPS    Y1, Y7
@@ -8224,20 +12224,20 @@ AVX2_4x16m_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x04, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x04, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_4x16m_ks
-	DECQ    R9
-	JEQ     AVX2_4x16m_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_4x16m_added
 
 AVX2_4x16m_ks:
 	SHRQ         $0x01, R9
@@ -8261,15 +12261,15 @@ AVX2_4x16m_ks:
 
 AVX2_4x16m_even:
 	TESTQ R9, R9
-	JEQ   AVX2_4x16m_done
+	JEQ   AVX2_4x16m_added
 
 AVX2_4x16m_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMOVUPS      (R8), Y12
 	VMASKMOVPS   32(R8), Y15, Y13
 	VBROADCASTSS (R10), Y14
@@ -8305,53 +12305,58 @@ AVX2_4x16m_turn:
 	DECQ         R9
 	JNE          AVX2_4x16m_turn
 
-AVX2_4x16m_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_4x16m_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_4x16m_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMOVUPS      (R8), Y12
-	VMASKMOVPS   32(R8), Y15, Y13
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R9)
-	VMASKMOVPS   Y1, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R9)
-	VMASKMOVPS   Y3, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R9)
-	VMASKMOVPS   Y5, Y15, 32(R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y6
-	VFMADD231PS  Y14, Y13, Y7
-	VMOVUPS      Y6, (R9)
-	VMASKMOVPS   Y7, Y15, 32(R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x04, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMOVUPS      (R8), Y8
+	VMASKMOVPS   32(R8), Y15, Y9
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y0
+	VFMADD231PS  Y14, Y9, Y1
+	VMOVUPS      Y0, (R8)
+	VMASKMOVPS   Y1, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y2
+	VFMADD231PS  Y14, Y9, Y3
+	VMOVUPS      Y2, (R8)
+	VMASKMOVPS   Y3, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y4
+	VFMADD231PS  Y14, Y9, Y5
+	VMOVUPS      Y4, (R8)
+	VMASKMOVPS   Y5, Y15, 32(R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y8, Y6
+	VFMADD231PS  Y14, Y9, Y7
+	VMOVUPS      Y6, (R8)
+	VMASKMOVPS   Y7, Y15, 32(R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x04, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_4x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -8360,9 +12365,9 @@ AVX2_4x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_4x16m_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_4x16m
 	VZEROUPPER
@@ -8381,32 +12386,32 @@ AVX2_4x8:
 AVX2_4x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_4x8_fresh
-	MOVQ       cRow+8(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       DI, R9
-	VMASKMOVPS (R9), Y15, Y0
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y1
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y2
-	ADDQ       R8, R9
-	VMASKMOVPS (R9), Y15, Y3
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
-	PREFETCHT0 (R9)
-	ADDQ       R8, R9
+	MOVQ       cRow+8(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       DI, R8
+	VMASKMOVPS (R8), Y15, Y0
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y1
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y2
+	ADDQ       R9, R8
+	VMASKMOVPS (R8), Y15, Y3
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
 	JMP        AVX2_4x8_start
 
 AVX2_4x8_fresh:
-	MOVQ       bias+128(FP), R9
-	TESTQ      R9, R9
+	MOVQ       bias+128(FP), R8
+	TESTQ      R8, R8
 	JEQ        AVX2_4x8_zero
-	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS (R8), Y15, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y3
@@ -8431,20 +12436,20 @@ AVX2_4x8_segment:
 	MOVQ    b+48(FP), R9
 	LEAQ    (R9)(R8*4), R8
 	MOVQ    k+88(FP), R9
-	MOVQ    ahead+144(FP), R12
-	MOVQ    bPanel+64(FP), R11
-	SHLQ    $0x02, R11
-	ADDQ    R8, R11
+	MOVQ    ahead+144(FP), R13
+	MOVQ    bPanel+64(FP), R12
+	SHLQ    $0x02, R12
+	ADDQ    R8, R12
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R11
-	IMUL3Q  $0x04, AX, R13
-	ADDQ    R10, R13
+	CMOVQEQ 16(SP), R12
+	IMUL3Q  $0x04, AX, R11
+	ADDQ    R10, R11
 	MOVQ    8(SP), R14
 	INCQ    R14
 	CMPQ    R14, segments+80(FP)
 	JLT     AVX2_4x8_ks
-	DECQ    R9
-	JEQ     AVX2_4x8_done
+	SUBQ    $0x01, R9
+	JEQ     AVX2_4x8_added
 
 AVX2_4x8_ks:
 	SHRQ         $0x01, R9
@@ -8463,15 +12468,15 @@ AVX2_4x8_ks:
 
 AVX2_4x8_even:
 	TESTQ R9, R9
-	JEQ   AVX2_4x8_done
+	JEQ   AVX2_4x8_added
 
 AVX2_4x8_turn:
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
 	VMASKMOVPS   (R8), Y15, Y12
 	VBROADCASTSS (R10), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -8497,44 +12502,49 @@ AVX2_4x8_turn:
 	DECQ         R9
 	JNE          AVX2_4x8_turn
 
-AVX2_4x8_done:
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
+AVX2_4x8_added:
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R9
 	CMPQ         R9, segments+80(FP)
 	JLT          AVX2_4x8_segment
-	PREFETCHT0   (R13)
-	ADDQ         belowStep+168(FP), R13
-	PREFETCHT1   (R11)
-	ADDQ         nextStep+160(FP), R11
+	PREFETCHT0   (R11)
+	ADDQ         belowStep+168(FP), R11
 	PREFETCHT1   (R12)
-	ADDQ         aheadStep+152(FP), R12
-	MOVQ         R12, ahead+144(FP)
-	MOVQ         R11, 16(SP)
-	VMASKMOVPS   (R8), Y15, Y12
-	MOVQ         cRow+8(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         DI, R9
-	VBROADCASTSS (R10), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y1
-	VMASKMOVPS   Y1, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VMASKMOVPS   Y2, Y15, (R9)
-	ADDQ         R8, R9
-	VBROADCASTSS (R10)(BX*1), Y14
-	VFMADD231PS  Y14, Y12, Y3
-	VMASKMOVPS   Y3, Y15, (R9)
-	ADDQ         R8, R9
-	MOVQ         R9, DI
-	IMUL3Q       $0x04, AX, R8
-	ADDQ         R8, SI
+	ADDQ         nextStep+160(FP), R12
+	PREFETCHT1   (R13)
+	ADDQ         aheadStep+152(FP), R13
+	MOVQ         R13, ahead+144(FP)
+	MOVQ         R12, 16(SP)
+	VMASKMOVPS   (R8), Y15, Y4
+	ADDQ         DX, R8
+	MOVQ         cRow+8(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         DI, R8
+	LEAQ         (R10), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y4, Y0
+	VMASKMOVPS   Y0, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y4, Y1
+	VMASKMOVPS   Y1, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(AX*2), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y4, Y2
+	VMASKMOVPS   Y2, Y15, (R8)
+	ADDQ         R9, R8
+	LEAQ         (R10)(BX*1), DI
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y4, Y3
+	VMASKMOVPS   Y3, Y15, (R8)
+	ADDQ         R9, R8
+	IMUL3Q       $0x04, AX, DI
+	ADDQ         DI, SI
+	MOVQ         R8, DI
 	DECQ         (SP)
 	JNE          AVX2_4x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -8543,9 +12553,9 @@ AVX2_4x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_4x8_next:
-	MOVQ bPanel+64(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, b+48(FP)
+	MOVQ bPanel+64(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_4x8
 	VZEROUPPER
@@ -8564,37 +12574,37 @@ AVX2_3x16:
 AVX2_3x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_3x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y4
-	VMOVUPS    32(R8), Y5
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y4
+	VMOVUPS    32(DI), Y5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_3x16_start
 
 AVX2_3x16_fresh:
-	MOVQ    bias+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    bias+128(FP), DI
+	TESTQ   DI, DI
 	JEQ     AVX2_3x16_zero
-	VMOVUPS (R8), Y0
+	VMOVUPS (DI), Y0
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y4
-	VMOVUPS 32(R8), Y1
+	VMOVUPS 32(DI), Y1
 	VMOVAPS Y1, Y3
 	VMOVAPS Y1, Y5
 	JMP     AVX2_3x16_start
@@ -8620,20 +12630,20 @@ AVX2_3x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x03, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x03, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_3x16_ks
-	DECQ    R8
-	JEQ     AVX2_3x16_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_3x16_added
 
 AVX2_3x16_ks:
 	SHRQ         $0x01, R8
@@ -8654,15 +12664,15 @@ AVX2_3x16_ks:
 
 AVX2_3x16_even:
 	TESTQ R8, R8
-	JEQ   AVX2_3x16_done
+	JEQ   AVX2_3x16_added
 
 AVX2_3x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (R9), Y14
@@ -8692,47 +12702,51 @@ AVX2_3x16_turn:
 	DECQ         R8
 	JNE          AVX2_3x16_turn
 
-AVX2_3x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_3x16_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_3x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y3, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x03, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y0
+	VFMADD231PS  Y14, Y7, Y1
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y2
+	VFMADD231PS  Y14, Y7, Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*2), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y4
+	VFMADD231PS  Y14, Y7, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x03, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_3x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -8741,9 +12755,9 @@ AVX2_3x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_3x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_3x16
 	VZEROUPPER
@@ -8762,37 +12776,37 @@ AVX2_3x16m:
 AVX2_3x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_3x16m_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y15, Y3
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y4
-	VMASKMOVPS 32(R8), Y15, Y5
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS 32(DI), Y15, Y1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y2
+	VMASKMOVPS 32(DI), Y15, Y3
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y4
+	VMASKMOVPS 32(DI), Y15, Y5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_3x16m_start
 
 AVX2_3x16m_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_3x16m_zero
-	VMOVUPS    (R8), Y0
+	VMOVUPS    (DI), Y0
 	VMOVAPS    Y0, Y2
 	VMOVAPS    Y0, Y4
-	VMASKMOVPS 32(R8), Y15, Y1
+	VMASKMOVPS 32(DI), Y15, Y1
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y5
 	JMP        AVX2_3x16m_start
@@ -8818,20 +12832,20 @@ AVX2_3x16m_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x03, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x03, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_3x16m_ks
-	DECQ    R8
-	JEQ     AVX2_3x16m_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_3x16m_added
 
 AVX2_3x16m_ks:
 	SHRQ         $0x01, R8
@@ -8852,15 +12866,15 @@ AVX2_3x16m_ks:
 
 AVX2_3x16m_even:
 	TESTQ R8, R8
-	JEQ   AVX2_3x16m_done
+	JEQ   AVX2_3x16m_added
 
 AVX2_3x16m_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
 	VBROADCASTSS (R9), Y14
@@ -8890,47 +12904,51 @@ AVX2_3x16m_turn:
 	DECQ         R8
 	JNE          AVX2_3x16m_turn
 
-AVX2_3x16m_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_3x16m_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_3x16m_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMASKMOVPS   32(DI), Y15, Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMASKMOVPS   Y1, Y15, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R8)
-	VMASKMOVPS   Y3, Y15, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y5
-	VMOVUPS      Y4, (R8)
-	VMASKMOVPS   Y5, Y15, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x03, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y6
+	VMASKMOVPS   32(DI), Y15, Y7
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y0
+	VFMADD231PS  Y14, Y7, Y1
+	VMOVUPS      Y0, (DI)
+	VMASKMOVPS   Y1, Y15, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y2
+	VFMADD231PS  Y14, Y7, Y3
+	VMOVUPS      Y2, (DI)
+	VMASKMOVPS   Y3, Y15, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*2), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y6, Y4
+	VFMADD231PS  Y14, Y7, Y5
+	VMOVUPS      Y4, (DI)
+	VMASKMOVPS   Y5, Y15, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x03, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_3x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -8939,9 +12957,9 @@ AVX2_3x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_3x16m_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_3x16m
 	VZEROUPPER
@@ -8960,28 +12978,28 @@ AVX2_3x8:
 AVX2_3x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_3x8_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMASKMOVPS (R8), Y15, Y0
-	ADDQ       DI, R8
-	VMASKMOVPS (R8), Y15, Y1
-	ADDQ       DI, R8
-	VMASKMOVPS (R8), Y15, Y2
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMASKMOVPS (DI), Y15, Y0
+	ADDQ       R8, DI
+	VMASKMOVPS (DI), Y15, Y1
+	ADDQ       R8, DI
+	VMASKMOVPS (DI), Y15, Y2
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX2_3x8_start
 
 AVX2_3x8_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_3x8_zero
-	VMASKMOVPS (R8), Y15, Y0
+	VMASKMOVPS (DI), Y15, Y0
 	VMOVAPS    Y0, Y1
 	VMOVAPS    Y0, Y2
 	JMP        AVX2_3x8_start
@@ -9004,20 +13022,20 @@ AVX2_3x8_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x03, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x03, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_3x8_ks
-	DECQ    R8
-	JEQ     AVX2_3x8_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_3x8_added
 
 AVX2_3x8_ks:
 	SHRQ         $0x01, R8
@@ -9034,15 +13052,15 @@ AVX2_3x8_ks:
 
 AVX2_3x8_even:
 	TESTQ R8, R8
-	JEQ   AVX2_3x8_done
+	JEQ   AVX2_3x8_added
 
 AVX2_3x8_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMASKMOVPS   (DI), Y15, Y12
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -9064,40 +13082,44 @@ AVX2_3x8_turn:
 	DECQ         R8
 	JNE          AVX2_3x8_turn
 
-AVX2_3x8_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_3x8_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_3x8_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMASKMOVPS   (DI), Y15, Y12
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y1
-	VMASKMOVPS   Y1, Y15, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*2), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VMASKMOVPS   Y2, Y15, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x03, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMASKMOVPS   (DI), Y15, Y3
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y3, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y3, Y1
+	VMASKMOVPS   Y1, Y15, (DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*2), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y3, Y2
+	VMASKMOVPS   Y2, Y15, (DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x03, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_3x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9106,9 +13128,9 @@ AVX2_3x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_3x8_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_3x8
 	VZEROUPPER
@@ -9127,30 +13149,30 @@ AVX2_2x16:
 AVX2_2x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_2x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_2x16_start
 
 AVX2_2x16_fresh:
-	MOVQ    bias+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    bias+128(FP), DI
+	TESTQ   DI, DI
 	JEQ     AVX2_2x16_zero
-	VMOVUPS (R8), Y0
+	VMOVUPS (DI), Y0
 	VMOVAPS Y0, Y2
-	VMOVUPS 32(R8), Y1
+	VMOVUPS 32(DI), Y1
 	VMOVAPS Y1, Y3
 	JMP     AVX2_2x16_start
 
@@ -9173,20 +13195,20 @@ AVX2_2x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x02, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x02, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_2x16_ks
-	DECQ    R8
-	JEQ     AVX2_2x16_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_2x16_added
 
 AVX2_2x16_ks:
 	SHRQ         $0x01, R8
@@ -9204,15 +13226,15 @@ AVX2_2x16_ks:
 
 AVX2_2x16_even:
 	TESTQ R8, R8
-	JEQ   AVX2_2x16_done
+	JEQ   AVX2_2x16_added
 
 AVX2_2x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (R9), Y14
@@ -9236,41 +13258,44 @@ AVX2_2x16_turn:
 	DECQ         R8
 	JNE          AVX2_2x16_turn
 
-AVX2_2x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_2x16_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_2x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y3, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x02, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y4, Y0
+	VFMADD231PS  Y14, Y5, Y1
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y4, Y2
+	VFMADD231PS  Y14, Y5, Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x02, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_2x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9279,9 +13304,9 @@ AVX2_2x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_2x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_2x16
 	VZEROUPPER
@@ -9300,30 +13325,30 @@ AVX2_2x16m:
 AVX2_2x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_2x16m_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
-	ADDQ       DI, R8
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y15, Y3
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS 32(DI), Y15, Y1
+	ADDQ       R8, DI
+	VMOVUPS    (DI), Y2
+	VMASKMOVPS 32(DI), Y15, Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_2x16m_start
 
 AVX2_2x16m_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_2x16m_zero
-	VMOVUPS    (R8), Y0
+	VMOVUPS    (DI), Y0
 	VMOVAPS    Y0, Y2
-	VMASKMOVPS 32(R8), Y15, Y1
+	VMASKMOVPS 32(DI), Y15, Y1
 	VMOVAPS    Y1, Y3
 	JMP        AVX2_2x16m_start
 
@@ -9346,20 +13371,20 @@ AVX2_2x16m_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x02, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x02, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_2x16m_ks
-	DECQ    R8
-	JEQ     AVX2_2x16m_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_2x16m_added
 
 AVX2_2x16m_ks:
 	SHRQ         $0x01, R8
@@ -9377,15 +13402,15 @@ AVX2_2x16m_ks:
 
 AVX2_2x16m_even:
 	TESTQ R8, R8
-	JEQ   AVX2_2x16m_done
+	JEQ   AVX2_2x16m_added
 
 AVX2_2x16m_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
 	VBROADCASTSS (R9), Y14
@@ -9409,41 +13434,44 @@ AVX2_2x16m_turn:
 	DECQ         R8
 	JNE          AVX2_2x16m_turn
 
-AVX2_2x16m_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_2x16m_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_2x16m_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMASKMOVPS   32(DI), Y15, Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMASKMOVPS   Y1, Y15, 32(R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y3
-	VMOVUPS      Y2, (R8)
-	VMASKMOVPS   Y3, Y15, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x02, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y4
+	VMASKMOVPS   32(DI), Y15, Y5
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y4, Y0
+	VFMADD231PS  Y14, Y5, Y1
+	VMOVUPS      Y0, (DI)
+	VMASKMOVPS   Y1, Y15, 32(DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y4, Y2
+	VFMADD231PS  Y14, Y5, Y3
+	VMOVUPS      Y2, (DI)
+	VMASKMOVPS   Y3, Y15, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x02, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_2x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9452,9 +13480,9 @@ AVX2_2x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_2x16m_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_2x16m
 	VZEROUPPER
@@ -9473,24 +13501,24 @@ AVX2_2x8:
 AVX2_2x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_2x8_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMASKMOVPS (R8), Y15, Y0
-	ADDQ       DI, R8
-	VMASKMOVPS (R8), Y15, Y1
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMASKMOVPS (DI), Y15, Y0
+	ADDQ       R8, DI
+	VMASKMOVPS (DI), Y15, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX2_2x8_start
 
 AVX2_2x8_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_2x8_zero
-	VMASKMOVPS (R8), Y15, Y0
+	VMASKMOVPS (DI), Y15, Y0
 	VMOVAPS    Y0, Y1
 	JMP        AVX2_2x8_start
 
@@ -9511,20 +13539,20 @@ AVX2_2x8_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x02, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x02, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_2x8_ks
-	DECQ    R8
-	JEQ     AVX2_2x8_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_2x8_added
 
 AVX2_2x8_ks:
 	SHRQ         $0x01, R8
@@ -9539,15 +13567,15 @@ AVX2_2x8_ks:
 
 AVX2_2x8_even:
 	TESTQ R8, R8
-	JEQ   AVX2_2x8_done
+	JEQ   AVX2_2x8_added
 
 AVX2_2x8_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMASKMOVPS   (DI), Y15, Y12
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -9565,36 +13593,39 @@ AVX2_2x8_turn:
 	DECQ         R8
 	JNE          AVX2_2x8_turn
 
-AVX2_2x8_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_2x8_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_2x8_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMASKMOVPS   (DI), Y15, Y12
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R8)
-	ADDQ         DI, R8
-	VBROADCASTSS (R9)(AX*1), Y14
-	VFMADD231PS  Y14, Y12, Y1
-	VMASKMOVPS   Y1, Y15, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x02, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMASKMOVPS   (DI), Y15, Y2
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y2, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+	ADDQ         R8, DI
+	LEAQ         (R9)(AX*1), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y2, Y1
+	VMASKMOVPS   Y1, Y15, (DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x02, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_2x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9603,9 +13634,9 @@ AVX2_2x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_2x8_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_2x8
 	VZEROUPPER
@@ -9624,23 +13655,23 @@ AVX2_1x16:
 AVX2_1x16_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_1x16_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_1x16_start
 
 AVX2_1x16_fresh:
-	MOVQ    bias+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    bias+128(FP), DI
+	TESTQ   DI, DI
 	JEQ     AVX2_1x16_zero
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
 	JMP     AVX2_1x16_start
 
 AVX2_1x16_zero:
@@ -9660,20 +13691,20 @@ AVX2_1x16_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x01, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x01, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_1x16_ks
-	DECQ    R8
-	JEQ     AVX2_1x16_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_1x16_added
 
 AVX2_1x16_ks:
 	SHRQ         $0x01, R8
@@ -9688,15 +13719,15 @@ AVX2_1x16_ks:
 
 AVX2_1x16_even:
 	TESTQ R8, R8
-	JEQ   AVX2_1x16_done
+	JEQ   AVX2_1x16_added
 
 AVX2_1x16_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (R9), Y14
@@ -9714,35 +13745,37 @@ AVX2_1x16_turn:
 	DECQ         R8
 	JNE          AVX2_1x16_turn
 
-AVX2_1x16_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_1x16_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_1x16_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x01, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y2, Y0
+	VFMADD231PS  Y14, Y3, Y1
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x01, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_1x16_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9751,9 +13784,9 @@ AVX2_1x16_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_1x16_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_1x16
 	VZEROUPPER
@@ -9772,23 +13805,23 @@ AVX2_1x16m:
 AVX2_1x16m_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_1x16m_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 32(R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS 32(DI), Y15, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 32(DI)
+	ADDQ       R8, DI
 	JMP        AVX2_1x16m_start
 
 AVX2_1x16m_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_1x16m_zero
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
+	VMOVUPS    (DI), Y0
+	VMASKMOVPS 32(DI), Y15, Y1
 	JMP        AVX2_1x16m_start
 
 AVX2_1x16m_zero:
@@ -9808,20 +13841,20 @@ AVX2_1x16m_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x01, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x01, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_1x16m_ks
-	DECQ    R8
-	JEQ     AVX2_1x16m_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_1x16m_added
 
 AVX2_1x16m_ks:
 	SHRQ         $0x01, R8
@@ -9836,15 +13869,15 @@ AVX2_1x16m_ks:
 
 AVX2_1x16m_even:
 	TESTQ R8, R8
-	JEQ   AVX2_1x16m_done
+	JEQ   AVX2_1x16m_added
 
 AVX2_1x16m_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
 	VBROADCASTSS (R9), Y14
@@ -9862,35 +13895,37 @@ AVX2_1x16m_turn:
 	DECQ         R8
 	JNE          AVX2_1x16m_turn
 
-AVX2_1x16m_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_1x16m_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_1x16m_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMOVUPS      (DI), Y12
-	VMASKMOVPS   32(DI), Y15, Y13
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	VMOVUPS      Y0, (R8)
-	VMASKMOVPS   Y1, Y15, 32(R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x01, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMOVUPS      (DI), Y2
+	VMASKMOVPS   32(DI), Y15, Y3
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y2, Y0
+	VFMADD231PS  Y14, Y3, Y1
+	VMOVUPS      Y0, (DI)
+	VMASKMOVPS   Y1, Y15, 32(DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x01, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_1x16m_tile
 	ADDQ         $0x80, c+0(FP)
@@ -9899,9 +13934,9 @@ AVX2_1x16m_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_1x16m_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_1x16m
 	VZEROUPPER
@@ -9920,20 +13955,20 @@ AVX2_1x8:
 AVX2_1x8_tile:
 	CMPB       add+136(FP), $0x00
 	JEQ        AVX2_1x8_fresh
-	MOVQ       cRow+8(FP), DI
-	SHLQ       $0x02, DI
-	MOVQ       SI, R8
-	VMASKMOVPS (R8), Y15, Y0
-	ADDQ       DI, R8
-	PREFETCHT0 (R8)
-	ADDQ       DI, R8
+	MOVQ       cRow+8(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       SI, DI
+	VMASKMOVPS (DI), Y15, Y0
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
 	JMP        AVX2_1x8_start
 
 AVX2_1x8_fresh:
-	MOVQ       bias+128(FP), R8
-	TESTQ      R8, R8
+	MOVQ       bias+128(FP), DI
+	TESTQ      DI, DI
 	JEQ        AVX2_1x8_zero
-	VMASKMOVPS (R8), Y15, Y0
+	VMASKMOVPS (DI), Y15, Y0
 	JMP        AVX2_1x8_start
 
 AVX2_1x8_zero:
@@ -9952,20 +13987,20 @@ AVX2_1x8_segment:
 	MOVQ    b+48(FP), R8
 	LEAQ    (R8)(DI*4), DI
 	MOVQ    k+88(FP), R8
-	MOVQ    ahead+144(FP), R11
-	MOVQ    bPanel+64(FP), R10
-	SHLQ    $0x02, R10
-	ADDQ    DI, R10
+	MOVQ    ahead+144(FP), R12
+	MOVQ    bPanel+64(FP), R11
+	SHLQ    $0x02, R11
+	ADDQ    DI, R11
 	CMPQ    DX, $0x80
-	CMOVQEQ 16(SP), R10
-	IMUL3Q  $0x01, AX, R12
-	ADDQ    R9, R12
+	CMOVQEQ 16(SP), R11
+	IMUL3Q  $0x01, AX, R10
+	ADDQ    R9, R10
 	MOVQ    8(SP), R13
 	INCQ    R13
 	CMPQ    R13, segments+80(FP)
 	JLT     AVX2_1x8_ks
-	DECQ    R8
-	JEQ     AVX2_1x8_done
+	SUBQ    $0x01, R8
+	JEQ     AVX2_1x8_added
 
 AVX2_1x8_ks:
 	SHRQ         $0x01, R8
@@ -9978,15 +14013,15 @@ AVX2_1x8_ks:
 
 AVX2_1x8_even:
 	TESTQ R8, R8
-	JEQ   AVX2_1x8_done
+	JEQ   AVX2_1x8_added
 
 AVX2_1x8_turn:
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
 	VMASKMOVPS   (DI), Y15, Y12
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y14, Y12, Y0
@@ -10000,32 +14035,34 @@ AVX2_1x8_turn:
 	DECQ         R8
 	JNE          AVX2_1x8_turn
 
-AVX2_1x8_done:
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
+AVX2_1x8_added:
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
 	INCQ         8(SP)
 	MOVQ         8(SP), R8
 	CMPQ         R8, segments+80(FP)
 	JLT          AVX2_1x8_segment
-	PREFETCHT0   (R12)
-	ADDQ         belowStep+168(FP), R12
-	PREFETCHT1   (R10)
-	ADDQ         nextStep+160(FP), R10
+	PREFETCHT0   (R10)
+	ADDQ         belowStep+168(FP), R10
 	PREFETCHT1   (R11)
-	ADDQ         aheadStep+152(FP), R11
-	MOVQ         R11, ahead+144(FP)
-	MOVQ         R10, 16(SP)
-	VMASKMOVPS   (DI), Y15, Y12
-	MOVQ         cRow+8(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         SI, R8
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VMASKMOVPS   Y0, Y15, (R8)
-	ADDQ         DI, R8
-	MOVQ         R8, SI
-	IMUL3Q       $0x01, AX, DI
-	ADDQ         DI, BX
+	ADDQ         nextStep+160(FP), R11
+	PREFETCHT1   (R12)
+	ADDQ         aheadStep+152(FP), R12
+	MOVQ         R12, ahead+144(FP)
+	MOVQ         R11, 16(SP)
+	VMASKMOVPS   (DI), Y15, Y1
+	ADDQ         DX, DI
+	MOVQ         cRow+8(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         SI, DI
+	LEAQ         (R9), SI
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y1, Y0
+	VMASKMOVPS   Y0, Y15, (DI)
+	ADDQ         R8, DI
+	IMUL3Q       $0x01, AX, SI
+	ADDQ         SI, BX
+	MOVQ         DI, SI
 	DECQ         (SP)
 	JNE          AVX2_1x8_tile
 	ADDQ         $0x80, c+0(FP)
@@ -10034,9 +14071,9 @@ AVX2_1x8_done:
 	ADDQ         $0x80, bias+128(FP)
 
 AVX2_1x8_next:
-	MOVQ bPanel+64(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, b+48(FP)
+	MOVQ bPanel+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, b+48(FP)
 	DECQ panels+112(FP)
 	JNE  AVX2_1x8
 	VZEROUPPER

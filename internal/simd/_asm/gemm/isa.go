@@ -15,6 +15,7 @@ type isa struct {
 	rows       int  // rows of the largest tile, two vectors wide
 	ks         int  // k's in a turn of the loop, 1 or 2
 	maskIsFree bool // a masked load costs no more than a whole one
+	embedded   bool // multiply-adds can broadcast an element from memory
 
 	vector    func(i int) reg.VecPhysical
 	broadcast func(m Mem, v Op)
@@ -32,7 +33,7 @@ func avx512() *isa {
 		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 	}
 	return &isa{
-		name: "AVX512", lanes: 16, rows: 14, ks: 1, maskIsFree: true,
+		name: "AVX512", lanes: 16, rows: 14, ks: 1, maskIsFree: true, embedded: true,
 		vector:    func(i int) reg.VecPhysical { return regs[i] },
 		broadcast: func(m Mem, v Op) { VBROADCASTSS(m, v) },
 		zero:      func(v Op) { VPXORD(v, v, v) },

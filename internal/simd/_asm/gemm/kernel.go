@@ -77,8 +77,8 @@ func (r *registers) address(p, q Register, i int) Mem {
 	return Mem{Base: p, Index: r.row, Scale: uint8(i)} // 1, 2, 4
 }
 
-// kernel writes the loops over panels, tiles, segments and k for one shape.
-// The loops advance the arguments c, b, bias and ahead in place.
+// kernel is the program for one shape: loops over panels, tiles, segments and k,
+// which advance the arguments c, b, bias and ahead in place.
 //
 // Large operands are read faster than the hardware foresees: its prefetchers
 // stop at the end of a page, and a panel of B takes few microseconds. So while
@@ -90,204 +90,305 @@ func (r *registers) address(p, q Register, i int) Mem {
 // halves the time of a product of 64 rows, with B in the caches it costs 1 %;
 // with A in the L2 a training step takes 2 % less on an Emerald Rapids Xeon.
 // What the caller will need after this product is fetched with it, up to a line
-// for each turn of the loop. AVX2 has two k's in a turn: a k is six cycles or
-// less of multiply-adds, and with fetches for each the loads took longer. On a
-// Zen 4 one turn for two is worth 12 % with 6 rows and 20 % with 5.
-//
-// Each row is stored as soon as its last k is added: stores one after the other
-// hold up the next tile (on a Zen 4 by 0 to 3 % of a product with K = 32, and by
-// 3 to 7 % with 16).
-func kernel(v *isa, r *registers, s shape) {
-	label := func(part string) string { return s.label(v) + part }
-	acc := func(i, j int) Op { return v.vector(i*s.vectors + j) }
-	bVec := func(j int) Op { return v.vector(2*v.rows + j) }
-	aElem := v.vector(2*v.rows + 2)
-	masked := func(j int) bool { return s.masked && j == s.vectors-1 }
-	address := func(name string) Mem {
-		b, err := Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return b.Addr
-	}
+// for each turn of the loop over k.
+type kernel struct {
+	shape
+	v *isa
+	r *registers
 
-	Label(s.label(v)) // panel loop
-	aTile, cTile := GP64(), GP64()
-	Load(Param("bPanel"), aTile)
-	SHLQ(Imm(2), aTile)
-	ADDQ(address("b"), aTile)
-	MOVQ(aTile, r.next)
-	Load(Param("tiles"), aTile)
-	MOVQ(aTile, r.left)
-	Load(Param("a"), aTile)
-	Load(Param("c"), cTile)
+	aTile, cTile Register // the tile's first row
+	c, cRow      Register // a row of it, and the bytes to the next
+	p, q, b      Register // rows 0 and 7 of A and the row of B, at the current k
+	k            Register // turns left
+	below, next  Register // what is fetched of A and of B,
+	ahead        Register // and for the caller
+}
 
-	Label(label("_tile"))
-	cRow, cp := GP64(), GP64()
-	eachRow := func(f func(i int)) {
-		Load(Param("cRow"), cRow)
-		SHLQ(Imm(2), cRow)
-		MOVQ(cTile, cp)
-		for i := 0; i < s.rows; i++ {
-			f(i)
-			ADDQ(cRow, cp)
-		}
-	}
-	column := func(j int) Mem { return Mem{Base: cp, Disp: 4 * v.lanes * j} }
-	CMPB(address("add"), Imm(0))
-	JEQ(LabelRef(label("_fresh")))
-	eachRow(func(i int) {
-		for j := 0; j < s.vectors; j++ {
-			v.load(column(j), acc(i, j), masked(j))
-		}
-	})
-	for i := 0; i < s.rows; i++ { // of the tile below
-		for j := 0; j < s.vectors; j++ {
-			PREFETCHT0(column(j))
-		}
-		ADDQ(cRow, cp)
-	}
-	JMP(LabelRef(label("_start")))
-	Label(label("_fresh"))
-	Load(Param("bias"), cp)
-	TESTQ(cp, cp)
-	JEQ(LabelRef(label("_zero")))
-	for j := 0; j < s.vectors; j++ {
-		v.load(column(j), acc(0, j), masked(j))
-		for i := 1; i < s.rows; i++ {
-			VMOVAPS(acc(0, j), acc(i, j))
-		}
-	}
-	JMP(LabelRef(label("_start")))
-	Label(label("_zero"))
-	for i := 0; i < s.rows; i++ {
-		for j := 0; j < s.vectors; j++ {
-			v.zero(acc(i, j))
-		}
-	}
+// write writes the kernel.
+func (k *kernel) write() {
+	k.aTile, k.cTile, k.c, k.cRow = GP64(), GP64(), GP64(), GP64()
+	k.p, k.q, k.b, k.k = GP64(), GP64(), GP64(), GP64()
+	k.below, k.next, k.ahead = GP64(), GP64(), GP64()
 
-	Label(label("_start"))
-	MOVQ(I32(0), r.seg)
-	Label(label("_segment"))
-	p, q, b, k := GP64(), GP64(), GP64(), GP64()
-	MOVQ(r.seg, k)
-	Load(Param("aOff"), p)
-	MOVQ(Mem{Base: p, Index: k, Scale: 8}, p)
-	LEAQ(Mem{Base: aTile, Index: p, Scale: 4}, p)
-	if s.rows > 7 {
-		LEAQ(Mem{Base: p, Index: r.row3, Scale: 2}, q)
-		ADDQ(r.row, q)
-	}
-	Load(Param("bOff"), b)
-	MOVQ(Mem{Base: b, Index: k, Scale: 8}, b)
-	Load(Param("b"), k)
-	LEAQ(Mem{Base: k, Index: b, Scale: 4}, b)
-	Load(Param("k"), k)
-	next, ahead := GP64(), GP64()
-	Load(Param("ahead"), ahead)
-	Load(Param("bPanel"), next)
-	SHLQ(Imm(2), next)
-	ADDQ(b, next)
-	CMPQ(r.bRow, Imm(4*panel))
-	CMOVQEQ(r.next, next)
-
-	below := GP64()
-	IMUL3Q(Imm(uint64(s.rows)), r.row, below)
-	ADDQ(p, below)
-
-	fetch := func() {
-		PREFETCHT0(Mem{Base: below})
-		ADDQ(address("belowStep"), below)
-		for line := 0; line < s.vectors*v.lanes; line += 16 {
-			PREFETCHT1(Mem{Base: next, Disp: 4 * line})
-		}
-		ADDQ(address("nextStep"), next)
-		PREFETCHT1(Mem{Base: ahead})
-		ADDQ(address("aheadStep"), ahead)
-	}
-	loadB := func() {
-		for j := 0; j < s.vectors; j++ {
-			v.load(Mem{Base: b, Disp: 4 * v.lanes * j}, bVec(j), masked(j))
-		}
-	}
-	multiplyAdd := func(i int) {
-		v.broadcast(r.address(p, q, i), aElem)
-		for j := 0; j < s.vectors; j++ {
-			VFMADD231PS(aElem, bVec(j), acc(i, j))
-		}
-	}
-	last := GP64()
-	MOVQ(r.seg, last)
-	INCQ(last)
-	CMPQ(last, address("segments"))
-	JLT(LabelRef(label("_ks")))
-	DECQ(k) // the last k of the last segment is below
-	JEQ(LabelRef(label("_done")))
-
-	oneK := func() {
-		loadB()
-		for i := 0; i < s.rows; i++ {
-			multiplyAdd(i)
-		}
-		ADDQ(r.ak, p)
-		if s.rows > 7 {
-			ADDQ(r.ak, q)
-		}
-		ADDQ(r.bRow, b)
-	}
-	Label(label("_ks"))
-	if v.ks == 2 { // one without a partner comes first, and fetches nothing
-		SHRQ(Imm(1), k)
-		JCC(LabelRef(label("_even")))
-		oneK()
-		Label(label("_even"))
-		TESTQ(k, k)
-		JEQ(LabelRef(label("_done")))
-	}
-	Label(label("_turn"))
-	fetch()
-	for range v.ks {
-		oneK()
-	}
-	DECQ(k)
-	JNE(LabelRef(label("_turn")))
-	Label(label("_done"))
-	fetched := func() { // keeps how far
-		MOVQ(ahead, address("ahead"))
-		MOVQ(next, r.next)
-	}
-	fetched()
-	INCQ(r.seg)
-	MOVQ(r.seg, k)
-	CMPQ(k, address("segments"))
-	JLT(LabelRef(label("_segment")))
-
-	fetch()
-	fetched()
-	loadB()
-	eachRow(func(i int) {
-		multiplyAdd(i)
-		for j := 0; j < s.vectors; j++ {
-			v.store(acc(i, j), column(j), masked(j))
-		}
-	})
-	MOVQ(cp, cTile)
-	step := GP64()
-	IMUL3Q(Imm(uint64(s.rows)), r.row, step)
-	ADDQ(step, aTile)
-	DECQ(r.left)
-	JNE(LabelRef(label("_tile")))
-
-	ADDQ(Imm(4*panel), address("c"))
-	CMPQ(address("bias"), Imm(0))
-	JEQ(LabelRef(label("_next")))
-	ADDQ(Imm(4*panel), address("bias"))
-	Label(label("_next"))
-	Load(Param("bPanel"), step)
-	SHLQ(Imm(2), step)
-	ADDQ(step, address("b"))
-	DECQ(address("panels"))
-	JNE(LabelRef(s.label(v)))
+	Label(k.label("")) // panel loop
+	k.beginPanel()
+	Label(k.label("_tile"))
+	k.beginSums()
+	MOVQ(I32(0), k.r.seg)
+	Label(k.label("_segment"))
+	k.beginSegment()
+	k.addSegment()
+	INCQ(k.r.seg)
+	MOVQ(k.r.seg, k.k)
+	CMPQ(k.k, argument("segments"))
+	JLT(LabelRef(k.label("_segment")))
+	k.finishTile()
+	DECQ(k.r.left)
+	JNE(LabelRef(k.label("_tile")))
+	k.endPanel()
+	DECQ(argument("panels"))
+	JNE(LabelRef(k.label("")))
 	VZEROUPPER()
 	RET()
+}
+
+// argument is the place of an argument.
+func argument(name string) Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+func (k *kernel) label(part string) string { return k.shape.label(k.v) + part }
+
+// sum holds vector j of row i of the tile.
+func (k *kernel) sum(i, j int) Op { return k.v.vector(i*k.vectors + j) }
+
+// lastMasked reports whether vector j is masked.
+func (k *kernel) lastMasked(j int) bool { return k.masked && j == k.vectors-1 }
+
+// column is vector j of the row of C at hand.
+func (k *kernel) column(j int) Mem { return Mem{Base: k.c, Disp: 4 * k.v.lanes * j} }
+
+// eachRow has c go through the rows of the tile, and stay below it.
+func (k *kernel) eachRow(f func(i int)) {
+	Load(Param("cRow"), k.cRow)
+	SHLQ(Imm(2), k.cRow)
+	MOVQ(k.cTile, k.c)
+	for i := 0; i < k.rows; i++ {
+		f(i)
+		ADDQ(k.cRow, k.c)
+	}
+}
+
+// eachVector calls f for the vectors of a row.
+func (k *kernel) eachVector(f func(j int)) {
+	for j := 0; j < k.vectors; j++ {
+		f(j)
+	}
+}
+
+// beginPanel goes to the first tile of a panel.
+func (k *kernel) beginPanel() {
+	Load(Param("bPanel"), k.aTile)
+	SHLQ(Imm(2), k.aTile)
+	ADDQ(argument("b"), k.aTile)
+	MOVQ(k.aTile, k.r.next)
+	Load(Param("tiles"), k.aTile)
+	MOVQ(k.aTile, k.r.left)
+	Load(Param("a"), k.aTile)
+	Load(Param("c"), k.cTile)
+}
+
+// endPanel advances the arguments to the next.
+func (k *kernel) endPanel() {
+	ADDQ(Imm(4*panel), argument("c"))
+	CMPQ(argument("bias"), Imm(0))
+	JEQ(LabelRef(k.label("_next")))
+	ADDQ(Imm(4*panel), argument("bias"))
+	Label(k.label("_next"))
+	step := GP64()
+	Load(Param("bPanel"), step)
+	SHLQ(Imm(2), step)
+	ADDQ(step, argument("b"))
+}
+
+// beginSums sets the tile's sums to what they start from: C, the bias or zero.
+func (k *kernel) beginSums() {
+	CMPB(argument("add"), Imm(0))
+	JEQ(LabelRef(k.label("_fresh")))
+	k.eachRow(func(i int) {
+		k.eachVector(func(j int) { k.v.load(k.column(j), k.sum(i, j), k.lastMasked(j)) })
+	})
+	for i := 0; i < k.rows; i++ { // of the tile below
+		k.eachVector(func(j int) { PREFETCHT0(k.column(j)) })
+		ADDQ(k.cRow, k.c)
+	}
+	JMP(LabelRef(k.label("_start")))
+
+	Label(k.label("_fresh"))
+	Load(Param("bias"), k.c)
+	TESTQ(k.c, k.c)
+	JEQ(LabelRef(k.label("_zero")))
+	k.eachVector(func(j int) {
+		k.v.load(k.column(j), k.sum(0, j), k.lastMasked(j))
+		for i := 1; i < k.rows; i++ {
+			VMOVAPS(k.sum(0, j), k.sum(i, j))
+		}
+	})
+	JMP(LabelRef(k.label("_start")))
+
+	Label(k.label("_zero"))
+	for i := 0; i < k.rows; i++ {
+		k.eachVector(func(j int) { k.v.zero(k.sum(i, j)) })
+	}
+	Label(k.label("_start"))
+}
+
+// beginSegment goes to the first k of segment seg.
+func (k *kernel) beginSegment() {
+	MOVQ(k.r.seg, k.k)
+	Load(Param("aOff"), k.p)
+	MOVQ(Mem{Base: k.p, Index: k.k, Scale: 8}, k.p)
+	LEAQ(Mem{Base: k.aTile, Index: k.p, Scale: 4}, k.p)
+	if k.rows > 7 {
+		LEAQ(Mem{Base: k.p, Index: k.r.row3, Scale: 2}, k.q)
+		ADDQ(k.r.row, k.q)
+	}
+	Load(Param("bOff"), k.b)
+	MOVQ(Mem{Base: k.b, Index: k.k, Scale: 8}, k.b)
+	Load(Param("b"), k.k)
+	LEAQ(Mem{Base: k.k, Index: k.b, Scale: 4}, k.b)
+	Load(Param("k"), k.k)
+
+	Load(Param("ahead"), k.ahead)
+	Load(Param("bPanel"), k.next)
+	SHLQ(Imm(2), k.next)
+	ADDQ(k.b, k.next)
+	CMPQ(k.r.bRow, Imm(4*panel))
+	CMOVQEQ(k.r.next, k.next)
+	IMUL3Q(Imm(uint64(k.rows)), k.r.row, k.below)
+	ADDQ(k.p, k.below)
+}
+
+// addSegment adds the products of a segment, of the last one but those of
+// finishTile. AVX2 has two k's in a turn: a k is six cycles or less of
+// multiply-adds, and with fetches for each its loads took longer. On a Zen 4 a
+// turn of two is worth 12 % with 6 rows and 20 % with 5.
+func (k *kernel) addSegment() {
+	segment := GP64()
+	MOVQ(k.r.seg, segment)
+	INCQ(segment)
+	CMPQ(segment, argument("segments"))
+	JLT(LabelRef(k.label("_ks")))
+	SUBQ(Imm(uint64(k.atEnd())), k.k)
+	JEQ(LabelRef(k.label("_added")))
+	if k.atEnd() > 1 {
+		JHI(LabelRef(k.label("_ks")))
+		ADDQ(Imm(uint64(k.atEnd()-1)), k.k) // there are not so many: all but one
+		JEQ(LabelRef(k.label("_added")))
+	}
+
+	Label(k.label("_ks"))
+	if k.v.ks == 2 { // one without a partner comes first, and fetches nothing
+		SHRQ(Imm(1), k.k)
+		JCC(LabelRef(k.label("_even")))
+		k.addK()
+		Label(k.label("_even"))
+		TESTQ(k.k, k.k)
+		JEQ(LabelRef(k.label("_added")))
+	}
+	Label(k.label("_turn"))
+	k.fetch()
+	for range k.v.ks {
+		k.addK()
+	}
+	DECQ(k.k)
+	JNE(LabelRef(k.label("_turn")))
+	Label(k.label("_added"))
+	k.fetched()
+}
+
+// addK adds the products of one k.
+func (k *kernel) addK() {
+	b := func(j int) Op { return k.v.vector(2*k.v.rows + j) }
+	k.eachVector(func(j int) { k.loadB(j, b(j)) })
+	for i := 0; i < k.rows; i++ {
+		k.addRow(i, k.r.address(k.p, k.q, i), b, false) // which takes fewer loads
+	}
+	ADDQ(k.r.ak, k.p)
+	if k.rows > 7 {
+		ADDQ(k.r.ak, k.q)
+	}
+	ADDQ(k.r.bRow, k.b)
+}
+
+// addRow adds the product of an element of A with a row of B to row i.
+func (k *kernel) addRow(i int, a Mem, b func(j int) Op, embedded bool) {
+	if embedded {
+		k.eachVector(func(j int) { VFMADD231PS_BCST(a, b(j), k.sum(i, j)) })
+		return
+	}
+	element := k.v.vector(2*k.v.rows + 2)
+	k.v.broadcast(a, element)
+	k.eachVector(func(j int) { VFMADD231PS(element, b(j), k.sum(i, j)) })
+}
+
+// loadB loads vector j of the row of B.
+func (k *kernel) loadB(j int, v Op) {
+	k.v.load(Mem{Base: k.b, Disp: 4 * k.v.lanes * j}, v, k.lastMasked(j))
+}
+
+// fetch is what goes with a turn.
+func (k *kernel) fetch() {
+	PREFETCHT0(Mem{Base: k.below})
+	ADDQ(argument("belowStep"), k.below)
+	for line := 0; line < k.vectors*k.v.lanes; line += 16 {
+		PREFETCHT1(Mem{Base: k.next, Disp: 4 * line})
+	}
+	ADDQ(argument("nextStep"), k.next)
+	PREFETCHT1(Mem{Base: k.ahead})
+	ADDQ(argument("aheadStep"), k.ahead)
+}
+
+// fetched keeps how far.
+func (k *kernel) fetched() {
+	MOVQ(k.ahead, argument("ahead"))
+	MOVQ(k.next, k.r.next)
+}
+
+// atEnd is the number of k's that finishTile adds, for whose rows of B there are
+// registers.
+func (k *kernel) atEnd() int {
+	if !k.v.embedded {
+		return 1
+	}
+	return min(4, 32/k.vectors-k.rows)
+}
+
+// finishTile adds the last k's row by row, stores each row with them, and goes to
+// the tile below. Stores one after the other hold that up: compared with a single
+// k at the end, a product on a Zen 4 takes 4 % less time with K = 32 and 14 rows,
+// and 9 % less with K = 16 and 13.
+func (k *kernel) finishTile() {
+	if k.atEnd() > 1 {
+		Load(Param("k"), k.k)
+		CMPQ(k.k, Imm(uint64(k.atEnd())))
+		JLT(LabelRef(k.label("_one")))
+		k.storeWith(k.atEnd())
+		JMP(LabelRef(k.label("_stored")))
+		Label(k.label("_one"))
+	}
+	k.storeWith(1)
+	Label(k.label("_stored"))
+	step := GP64()
+	IMUL3Q(Imm(uint64(k.rows)), k.r.row, step)
+	ADDQ(step, k.aTile)
+	MOVQ(k.c, k.cTile)
+}
+
+// storeWith adds so many k's and stores the tile.
+func (k *kernel) storeWith(ks int) {
+	for i := 0; i < ks; i += k.v.ks {
+		k.fetch()
+	}
+	k.fetched()
+	b := func(i, j int) Op { return k.v.vector((k.rows+i)*k.vectors + j) }
+	for i := range ks {
+		k.eachVector(func(j int) { k.loadB(j, b(i, j)) })
+		ADDQ(k.r.bRow, k.b)
+	}
+	a := GP64()
+	k.eachRow(func(row int) {
+		LEAQ(k.r.address(k.p, k.q, row), a)
+		for i := range ks {
+			k.addRow(row, Mem{Base: a}, func(j int) Op { return b(i, j) }, k.v.embedded)
+			if i < ks-1 {
+				ADDQ(k.r.ak, a)
+			}
+		}
+		k.eachVector(func(j int) { k.v.store(k.sum(row, j), k.column(j), k.lastMasked(j)) })
+	})
 }

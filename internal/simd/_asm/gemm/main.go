@@ -54,12 +54,13 @@ func function(v *isa) {
 	Label(fmt.Sprintf("%s_narrow", v.name))
 	choose(v, rows, shape{vectors: 1, masked: true})
 
+	write := func(s shape) { (&kernel{shape: s, v: v, r: r}).write() }
 	for m := v.rows; m >= 1; m-- {
-		kernel(v, r, shape{m, 2, v.maskIsFree})
+		write(shape{m, 2, v.maskIsFree})
 		if !v.maskIsFree {
-			kernel(v, r, shape{m, 2, true})
+			write(shape{m, 2, true})
 		}
-		kernel(v, r, shape{m, 1, true})
+		write(shape{m, 1, true})
 	}
 }
 
