@@ -112,11 +112,18 @@ func eachPhaseTap(phase int, f func(at, k int)) {
 
 // packPhases transforms the kernels of the phases of w [3 3 Cin Cout] into u, one after the other, with transform.
 func (f *winograd) packPhases(u []float32, w Tensor, transform func(u []float32, w Tensor)) {
-	size := len(w.Data) / 9
+	size, pieces := len(w.Data)/9, (w.Shape[2]+15)/16
 	kernel := Tensor{Data: takeWork(len(w.Data)), Shape: w.Shape}
 	for phase := range 4 {
-		clear(kernel.Data)
-		eachPhaseTap(phase, func(at, k int) { simd.Axpy(kernel.Data[at*size:][:size], 1, w.Data[k*size:][:size]) })
+		par.For(pieces, func(i int, _ *par.Scratch) {
+			lo, hi := i*size/pieces, (i+1)*size/pieces
+			for at := range 9 {
+				clear(kernel.Data[at*size+lo : at*size+hi])
+			}
+			eachPhaseTap(phase, func(at, k int) {
+				simd.Axpy(kernel.Data[at*size+lo:at*size+hi], 1, w.Data[k*size+lo:k*size+hi])
+			})
+		})
 		transform(u[len(u)/4*phase:][:len(u)/4], kernel)
 	}
 	giveWork(kernel.Data)
