@@ -128,6 +128,8 @@ func TestConv2DDefinition(t *testing.T) {
 		{1, 26, 31, 8, 9, 3, 3, tensor.Same3},
 		{33, 5, 3, 43, 33, 3, 3, tensor.Half3}, // panels of the unfolded image that differ in width
 		{33, 3, 5, 43, 5, 3, 3, tensor.Half3},
+		{16, 12, 12, 64, 33, 3, 3, tensor.Half3}, // more images in a chunk than are unfolded together
+		{16, 24, 24, 64, 3, 3, 3, tensor.Half3},
 		{1, 37, 4, 3, 5, 1, 1, tensor.Window{Stride: 2}}, // pixels that no tap reaches
 	} {
 		checkConv(t, c)

@@ -18,8 +18,8 @@ import (
 // unfoldedSize is the number of floats of u that stay in the L2 cache beside weights and results.
 const unfoldedSize = 1 << 17
 
-// unfolding is where the elements of u lie. Its columns, kw·ci, are cut in panels, equal ones in each unit of so many
-// columns; a panel is [y j column].
+// unfolding is where the elements of u lie. Its columns, kw·ci, are cut in panels, about equal ones in each unit of so
+// many columns; a panel is [y j column].
 type unfolding struct {
 	convDims
 	band    int // rows of the result that u is made for
@@ -37,16 +37,14 @@ func (d convDims) unfolding(unit, columns, size int) unfolding {
 	return u
 }
 
-// panels is the number of panels.
-func (u *unfolding) panels() int {
-	return u.tapRow / u.unit * ((u.unit + u.columns - 1) / u.columns)
-}
+// perUnit is the number of panels in a unit, and panels that in u.
+func (u *unfolding) perUnit() int { return (u.unit + u.columns - 1) / u.columns }
+func (u *unfolding) panels() int  { return u.tapRow / u.unit * u.perUnit() }
 
 // at returns the columns of panel i, the first of them and how many.
 func (u *unfolding) at(i int) (first, count int) {
-	each := (u.unit + u.columns - 1) / u.columns
-	c := i % each * u.columns
-	return i/each*u.unit + c, min(u.columns, u.unit-c)
+	c := i % u.perUnit() * u.columns
+	return i/u.perUnit()*u.unit + c, min(u.columns, u.unit-c)
 }
 
 // pixel is the number of floats from pixel to pixel: an odd number of cache lines, for at a multiple of a power of two
@@ -56,18 +54,18 @@ func (u *unfolding) pixel() int { return ((u.columns+cacheLine-1)/cacheLine | 1)
 // row is the number of floats in a row of a panel.
 func (u *unfolding) row() int { return u.ow * u.pixel() }
 
-// rows is the number of rows of u, a multiple of the stride.
-func (u *unfolding) rows() int {
+// height is the number of rows of u, a multiple of the stride.
+func (u *unfolding) height() int {
 	return ((u.band-1)*u.Stride + u.kh + u.Stride - 1) / u.Stride * u.Stride
 }
 
 // panel is the number of floats in a panel, and size that in u.
-func (u *unfolding) panel() int { return u.rows() * u.row() }
+func (u *unfolding) panel() int { return u.height() * u.row() }
 func (u *unfolding) size() int  { return u.panels() * u.panel() }
 
 // start returns where row y begins in a panel.
 func (u *unfolding) start(y int) int {
-	return (y%u.Stride*u.rows()/u.Stride + y/u.Stride) * u.row()
+	return (y%u.Stride*u.height()/u.Stride + y/u.Stride) * u.row()
 }
 
 // kernelRows returns where the products with each kernel row begin in a panel.

@@ -138,7 +138,6 @@ func (g *directGrad) run(p *simd.Gemm, kh, c int) {
 	if g.transposed() {
 		p.M, p.N, p.C, p.CRow = p.N, p.M, g.dst[kh*g.tapRow+c:], g.kh*g.tapRow
 		p.A, p.AK, p.AOff, p.B, p.BRow, p.BOff = p.B, p.BRow, p.BOff, p.A, p.AK, p.AOff
-		p.BPanel = panelWidth
 	} else {
 		p.C = g.dst[(kh*g.kw+c/g.cin)*g.tap+c%g.cin*g.cout:]
 	}

@@ -112,7 +112,7 @@ func eachPhaseTap(phase int, f func(at, k int)) {
 
 // packPhases transforms the kernels of the phases of w [3 3 Cin Cout] into u, one after the other, with transform.
 func (f *winograd) packPhases(u []float32, w Tensor, transform func(u []float32, w Tensor)) {
-	size, pieces := len(w.Data)/9, (w.Shape[2]+15)/16
+	size, pieces := len(w.Data)/9, (w.Shape[2]+packChannels-1)/packChannels
 	kernel := Tensor{Data: takeWork(len(w.Data)), Shape: w.Shape}
 	for phase := range 4 {
 		par.For(pieces, func(i int, _ *par.Scratch) {

@@ -19,7 +19,7 @@ func (g *Gemm) block(i, rows, tiles, j, panels, cols int) {
 	c := &g.C[i*g.CRow+j]
 	a := &g.A[i*g.ARow]
 	b := &g.B[j/panel*g.BPanel+j%panel]
-	ks := 2 // between fetches
+	ks := 2 // from fetch to fetch, as the generator has it
 	if useAVX512 {
 		ks = 1
 	}
