@@ -2,7 +2,6 @@ package tensor
 
 import (
 	"fmt"
-	"runtime"
 
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
@@ -37,7 +36,7 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 		if c.perImage == 1 {
 			par.For((in+gradRows-1)/gradRows, c.chunksOfRows)
 		} else {
-			weightGrad(dw.Data, c.images, in, out, c.block)
+			weightGrad(dw.Data, c.images, 1, in, out, c.block)
 		}
 		rowsGrads.give(c)
 	}
@@ -245,93 +244,6 @@ func addRows(y []float32, yRow int, x, wp []float32, rows, in, depth, out int, b
 		Ahead: &soon,
 	}
 	g.Run()
-}
-
-// GradChunk is the number of images whose share of a weight gradient is summed as one; these sums are then added one
-// after the other. So the gradient of a batch has the same bits when it is computed in parts of a multiple of
-// GradChunk images, and on any number of processors.
-const GradChunk = 16
-
-// weightGrad adds the gradient of weights dw, rows of cols floats in all, a sum over n images. one(dst, n0, n1, r0, r1,
-// mem) must compute those of rows r0…r1, wherever they lie in dw, of the sum over images n0…n1 into dst, which is as long
-// as dw: as one chain of additions per element in order of the images.
-//
-// Where there are many chunks, each is a piece; where there are few, each is cut into blocks of rows, no more than keep
-// all processors busy, as every block reads all of dy.
-func weightGrad(dw []float32, n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
-	chunkSums(n, rows, cols, one, func(part []float32, _, count int) { addChunks(dw, false, part, count) })
-}
-
-// chunkSums is weightGrad without the last step: it calls add with the sums of count chunks from first on, laid end to
-// end in part, one such call after the other.
-func chunkSums(n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch), add func(part []float32, first, count int)) {
-	chunks := (n + GradChunk - 1) / GradChunk
-	c := chunkCalls.take(chunkSum{n: n, rows: rows, size: rows * cols, blocks: 1, one: one})
-	c.part = takeWork(min(chunks, partialChunks) * c.size)
-	if chunks < partialChunks {
-		c.blocks = min((rows+15)/16, (runtime.GOMAXPROCS(0)+chunks-1)/chunks)
-	}
-	for ; c.first < chunks; c.first += partialChunks {
-		count := min(partialChunks, chunks-c.first)
-		par.For(count*c.blocks, c.piece)
-		add(c.part, c.first, count)
-	}
-	giveWork(c.part)
-	chunkCalls.give(c)
-}
-
-// chunkSum is one call of chunkSums.
-type chunkSum struct {
-	n, rows, size int
-	blocks        int       // of rows
-	first         int       // of the chunks being summed
-	part          []float32 // their sums
-	one           func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)
-}
-
-var chunkCalls frames[chunkSum]
-
-func (c *chunkSum) piece(i int, mem *par.Scratch) {
-	k, block := i/c.blocks, i%c.blocks
-	n0 := (c.first + k) * GradChunk
-	c.one(c.part[k*c.size:][:c.size], n0, min(n0+GradChunk, c.n), block*c.rows/c.blocks, (block+1)*c.rows/c.blocks, mem)
-}
-
-// partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
-const partialChunks = 8
-
-// partSpan is span for partial sums, of which there are several to read.
-const partSpan = span / 8
-
-// addChunks adds count partial sums, laid end to end in part, to dw in order, or the first takes the place of dw if set.
-func addChunks(dw []float32, set bool, part []float32, count int) {
-	c := partialSums.take(partialSum{dw, set, part, count})
-	par.For((len(dw)+partSpan-1)/partSpan, c.add)
-	partialSums.give(c)
-}
-
-// partialSum is one call of addChunks: count parts, laid end to end, of a sum.
-type partialSum struct {
-	sum   []float32
-	set   bool
-	part  []float32
-	count int
-}
-
-var partialSums frames[partialSum]
-
-// add adds span i of the parts to the sum.
-func (c *partialSum) add(i int, _ *par.Scratch) {
-	size := len(c.sum)
-	lo, hi := i*partSpan, min((i+1)*partSpan, size)
-	for k := range c.count {
-		part := c.part[k*size+lo : k*size+hi]
-		if k == 0 && c.set {
-			copy(c.sum[lo:hi], part)
-		} else {
-			simd.Axpy(c.sum[lo:hi], 1, part)
-		}
-	}
 }
 
 // addColumnSums adds the sum of dy's rows to db, image by image. dy [N … Out].

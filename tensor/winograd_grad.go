@@ -51,20 +51,12 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 		g.others()
 		return
 	}
-	chunks := (t.n + GradChunk - 1) / GradChunk
-	count := min(chunks, partialChunks)
+	count := max(1, min(chunkCount(t.n), partialChunks))
 	g.cutChannels((runtime.GOMAXPROCS(0) + count - 1) / count)
-	if chunks == 1 {
-		par.For(g.blocks, g.piece)
-	} else {
-		g.part = takeWork(count * len(dw.Data))
-		for ; g.first < chunks; g.first += partialChunks {
-			count = min(partialChunks, chunks-g.first)
-			par.For(count*g.blocks, g.piece)
-			addChunks(dw.Data, set && g.first == 0, g.part, count)
-		}
-		giveWork(g.part)
-	}
+	eachRuns(t.n, func(runs chunkRuns) {
+		g.runs = runs
+		par.ForInTurn(runs.runs*g.blocks, g.piece)
+	})
 	if g.apart {
 		g.others()
 	}
@@ -98,8 +90,7 @@ type tiledGrad struct {
 	blocks int       // of input channels
 	step   int       // what they begin at multiples of
 	apart  bool      // back is done after them
-	first  int       // of the chunks being summed
-	part   []float32 // their sums, nil if there is one: that goes to dw
+	runs   chunkRuns // at hand
 }
 
 var tiledGrads frames[tiledGrad]
@@ -134,13 +125,31 @@ func (t *tiledGrad) passOn(dx []float32, first int) target {
 	return target{y: dx, passedOn: true, first: first, then: t.then}
 }
 
-// piece computes the weight gradient of a block of input channels for one of the chunks being summed.
-func (t *tiledGrad) piece(i int, mem *par.Scratch) {
-	k, b := i/t.blocks, i%t.blocks
+// piece adds the weight gradient of a block of input channels for a run of chunks.
+func (t *tiledGrad) piece(i int, mem *par.Scratch, turn par.Turn) {
+	r, c := i/t.blocks, t.channels(i%t.blocks)
+	dw, tap := t.dw[c.s.from*t.cout:], t.cin*t.cout
+	k0, k1 := t.runs.run(r)
+	if r == 0 {
+		for k := k0; k < k1; k++ {
+			c.chunk(k, dw, tap, k > 0 || !t.set, mem)
+		}
+		return
+	}
+	size := c.cin * t.cout
+	parts := mem.Floats((k1 - k0) * 9 * size)
+	for k := k0; k < k1; k++ {
+		c.chunk(k, parts[(k-k0)*9*size:], size, false, mem)
+	}
+	turn.Wait()
+	addParts(dw, tap, parts, 9*size, size, 9, size)
+}
+
+// channels returns what is computed for block b of the input channels.
+func (t *tiledGrad) channels(b int) tiledGrad {
 	c := *t
-	s := &c.s
 	if t.blocks > 1 {
-		steps := t.cin / t.step
+		s, steps := &c.s, t.cin/t.step
 		s.from, s.to = b*steps/t.blocks*t.step, (b+1)*steps/t.blocks*t.step
 		if b == t.blocks-1 {
 			s.to = t.cin
@@ -156,15 +165,14 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 			c.sums = nil
 		}
 	}
-	n0 := (t.first + k) * GradChunk
-	g := gradChunks.take(gradChunk{
-		tiledGrad: c, n0: n0, n1: min(n0+GradChunk, t.n),
-		to: t.dw[s.from*t.cout:], tap: t.cin * t.cout, add: t.part == nil && !t.set,
-	})
-	if t.part != nil {
-		g.to = t.part[k*len(t.dw)+s.from*t.cout:]
-	}
-	g.run(mem)
+	return c
+}
+
+// chunk computes the weight gradient of chunk k into to, or adds it; tap by tap it lies tap floats apart.
+func (t *tiledGrad) chunk(k int, to []float32, tap int, add bool, mem *par.Scratch) {
+	n0, n1 := t.runs.images(k)
+	g := gradChunks.take(gradChunk{tiledGrad: *t, n0: n0, n1: n1, to: to, tap: tap, add: add})
+	mem.Within(func() { g.run(mem) })
 	gradChunks.give(g)
 }
 

@@ -46,6 +46,38 @@ func For(n int, f func(i int, s *Scratch)) {
 	}
 }
 
+// ForInTurn is For for pieces whose last steps must follow one another: what a piece does after it has called Wait comes
+// after all that pieces 0…i-1 do.
+//
+// A piece waits for those before it alone, and these are under way or done, or the caller of ForInTurn comes to them: it
+// takes the shares in their order, and the pieces of each in theirs.
+func ForInTurn(n int, f func(i int, s *Scratch, t Turn)) {
+	var done atomic.Int64
+	For(n, func(i int, s *Scratch) {
+		t := Turn{&done, int64(i)}
+		defer t.pass() // after a panic too, or others would wait for ever
+		f(i, s, t)
+	})
+}
+
+// A Turn is a piece's place among those of one call of ForInTurn.
+type Turn struct {
+	done  *atomic.Int64 // pieces
+	place int64
+}
+
+// Wait returns when the pieces before this one have returned.
+func (t Turn) Wait() {
+	for !spin(func() bool { return t.done.Load() == t.place }) {
+		time.Sleep(spinTime)
+	}
+}
+
+func (t Turn) pass() {
+	t.Wait()
+	t.done.Store(t.place + 1)
+}
+
 // runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
 // balance.
 const runsPerWorker = 64
