@@ -178,10 +178,11 @@ func (g *blockGrad) channelGrads() {
 // winograd adds the weight gradients, and carries dy back through convolution, activation and norm, a group of images
 // at a time.
 func (g *blockGrad) winograd(f *winograd, packs *Packs) {
-	u := f.packedGrad(g.W, packs)
+	k := kernels{f: f, w: g.W, grad: true}
+	u := k.transformed(packs)
 	g.shortcut(packs)
 	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{
-		u: u.data, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.unit(),
+		u: u, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.unit(),
 	})
 	u.done()
 }

@@ -25,7 +25,7 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 		u := packs.packed(w, f.upForm, 4*f.kernelSize(d.cin, d.cout), func(u []float32) { f.packPhases(u, w, f.pack) })
 		t := f.tiling(d.n, d.h, d.w, d.cin, d.cout)
 		t.phased = resultPhases
-		t.conv(y, &source{x: x}, u.data, epilogue{bias: b})
+		t.conv(y, &source{x: x}, transformed{packed: u}, epilogue{bias: b})
 		u.done()
 	case f != nil:
 		f.conv(y, &source{x: x, up: true}, w, epilogue{bias: b}, packs)
@@ -121,11 +121,12 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 	switch {
 	case dx.Empty():
 	case phases:
-		g.u = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
+		g.u.packed = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
 		input.do = g.backPhases
 	default:
-		g.u = f.packedGrad(w, packs)
-		input = back{u: g.u.data, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
+		g.k = kernels{f: f, w: w, grad: true}
+		g.u = g.k.transformed(packs)
+		input = back{u: g.u, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
 	}
 	sums := takeWork(d.n * d.cout)
 	t.addWeightGrad(dw, false, &s, dy, sums, input)
@@ -139,8 +140,9 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 
 // upGrad is the input gradient of UpConv in Winograd's form.
 type upGrad struct {
-	t   tiling // of the convolution of dy, with phases
-	u   packed // the transformed kernels
+	t   tiling      // of the convolution of dy, with phases
+	u   transformed // the kernels
+	k   kernels     // which
 	dx  Tensor
 	add bool
 	dy  source

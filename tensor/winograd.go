@@ -182,13 +182,14 @@ func (t *tiling) blockRows(tiles int) int {
 func (f *winograd) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) {
 	n, h, wd, cin := s.dims()
 	t := f.tiling(n, h, wd, cin, w.Shape[3])
-	u := packs.packed(w, f.packForm, f.kernelSize(cin, t.cout), func(u []float32) { f.pack(u, w) })
-	defer u.done()
-	t.conv(y, s, u.data, e)
+	k := kernels{f: f, w: w}
+	u := k.transformed(packs)
+	t.conv(y, s, u, e)
+	u.done()
 }
 
 // conv is winograd.conv with the transformed kernels u.
-func (t *tiling) conv(y Tensor, s *source, u []float32, e epilogue) {
+func (t *tiling) conv(y Tensor, s *source, u transformed, e epilogue) {
 	c := tiledConvs.take(tiledConv{tiling: *t, cuts: t.cut(), s: s, u: u, y: y, e: e})
 	defer tiledConvs.give(c)
 	if c.cuts.whole() {
@@ -204,7 +205,7 @@ type tiledConv struct {
 	tiling
 	cuts cut
 	s    *source
-	u    []float32 // the transformed kernels
+	u    transformed
 	y    Tensor
 	e    epilogue
 }
@@ -220,15 +221,16 @@ func (c *tiledConv) images(i int, mem *par.Scratch) {
 
 // part computes piece i.
 func (c *tiledConv) part(i int, mem *par.Scratch) {
-	c.run(c.piece(c.cuts, i), c.s, c.u, mem, &target{y: c.y.Data, epilogue: c.e})
+	c.run(c.piece(c.cuts, i), c.s, c.u.in(mem), mem, &target{y: c.y.Data, epilogue: c.e})
 }
 
 // inputGrad computes dx (+)= the gradient of conv3×3 for its input: a convolution of dy.
 func (f *winograd) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	n, h, wd, cin := dx.Dims4()
 	t := f.tiling(n, h, wd, w.Shape[3], cin)
-	u := f.packedGrad(w, packs)
-	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: &source{x: dy}, u: u.data, y: dx})
+	k := kernels{f: f, w: w, grad: true}
+	u := k.transformed(packs)
+	c := tiledConvs.take(tiledConv{tiling: t, cuts: t.cut(), s: &source{x: dy}, u: u, y: dx})
 	if add {
 		c.e.residual = dx
 	}

@@ -28,8 +28,8 @@ func (f *winograd) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums
 
 // back is what is done with a weight gradient for each group of images, while they are in the cache.
 type back struct {
-	u    []float32 // the transformed kernels of the input gradient; nil for none
-	then [2]Tensor // where what is made of that goes, which is fetched in time; may be empty
+	u    transformed // the kernels of the input gradient, if that is wanted
+	then [2]Tensor   // where what is made of that goes, which is fetched in time; may be empty
 
 	// Called for each group, with its input gradient if there are kernels; may be nil. With kernels it may be called for
 	// some of the channels at a time, from multiples of unit on, which is a multiple of panelWidth.
@@ -69,7 +69,7 @@ const channelUnit = 16
 // its weight gradient has, and goes with that if the workers' shares are equal.
 func (t *tiledGrad) cutChannels(workers int) {
 	t.step, t.apart = channelUnit, true
-	if t.u != nil && t.cin >= workers*t.unit && t.cin/t.unit%workers == 0 {
+	if t.u.wanted() && t.cin >= workers*t.unit && t.cin/t.unit%workers == 0 {
 		t.step, t.apart = t.unit, false
 	}
 	t.blocks = max(1, min(workers, t.cin/t.step))
@@ -104,12 +104,12 @@ func (t *tiledGrad) others() {
 
 func (t *tiledGrad) other(i int, mem *par.Scratch) {
 	n0, n1 := i*t.group(), min((i+1)*t.group(), t.n)
-	if t.u == nil {
+	if !t.u.wanted() {
 		t.do(region{n0, n1, 0, t.cin}, nil, mem)
 		return
 	}
 	c, to := t.turned(), t.passOn(mem.Floats((n1-n0)*t.h*t.w*t.cin), n0)
-	c.run(tiledPiece{n0, n1, 0, c.th, 0, c.panels()}, &t.dy, t.u, mem, &to)
+	c.run(tiledPiece{n0, n1, 0, c.th, 0, c.panels()}, &t.dy, t.u.in(mem), mem, &to)
 	t.do(region{n0, n1, 0, t.cin}, to.y, mem)
 }
 
@@ -130,16 +130,20 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch, turn par.Turn) {
 	r, c := i/t.blocks, t.channels(i%t.blocks)
 	dw, tap := t.dw[c.s.from*t.cout:], t.cin*t.cout
 	k0, k1 := t.runs.run(r)
+	var u []float32
+	if c.u.wanted() {
+		u = c.u.in(mem)[c.s.from*t.cout:]
+	}
 	if r == 0 {
 		for k := k0; k < k1; k++ {
-			c.chunk(k, dw, tap, k > 0 || !t.set, mem)
+			c.chunk(k, u, dw, tap, k > 0 || !t.set, mem)
 		}
 		return
 	}
 	size := c.cin * t.cout
 	parts := mem.Floats((k1 - k0) * 9 * size)
 	for k := k0; k < k1; k++ {
-		c.chunk(k, parts[(k-k0)*9*size:], size, false, mem)
+		c.chunk(k, u, parts[(k-k0)*9*size:], size, false, mem)
 	}
 	turn.Wait()
 	addParts(dw, tap, parts, 9*size, size, 9, size)
@@ -158,8 +162,6 @@ func (t *tiledGrad) channels(b int) tiledGrad {
 		c.phased = t.phased
 		if t.apart {
 			c.back = back{}
-		} else {
-			c.u = t.u[s.from*t.cout:]
 		}
 		if b > 0 {
 			c.sums = nil
@@ -168,10 +170,11 @@ func (t *tiledGrad) channels(b int) tiledGrad {
 	return c
 }
 
-// chunk computes the weight gradient of chunk k into to, or adds it; tap by tap it lies tap floats apart.
-func (t *tiledGrad) chunk(k int, to []float32, tap int, add bool, mem *par.Scratch) {
+// chunk computes the weight gradient of chunk k into to, or adds it; tap by tap it lies tap floats apart. u is the kernels
+// of the input gradient, nil for none.
+func (t *tiledGrad) chunk(k int, u, to []float32, tap int, add bool, mem *par.Scratch) {
 	n0, n1 := t.runs.images(k)
-	g := gradChunks.take(gradChunk{tiledGrad: *t, n0: n0, n1: n1, to: to, tap: tap, add: add})
+	g := gradChunks.take(gradChunk{tiledGrad: *t, n0: n0, n1: n1, u: u, to: to, tap: tap, add: add})
 	mem.Within(func() { g.run(mem) })
 	gradChunks.give(g)
 }
@@ -183,6 +186,7 @@ func (t *tiling) sumStride() int { return t.cin*t.cout + cacheLine }
 type gradChunk struct {
 	tiledGrad
 	n0, n1 int
+	u      []float32 // the kernels of the input gradient, or nil
 
 	// Where it goes, tap by tap tap floats apart, and whether it is added; and what adds up the phases, if there are any.
 	to   []float32

@@ -12,47 +12,106 @@ func kernelStride(cin, cout int) int { return panelSize(cin, cout) + cacheLine }
 func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
 
 // pack transforms the kernels w [3 3 Cin Cout] into u.
-func (f *winograd) pack(u []float32, w Tensor) {
-	k := kernelCalls.take(kernels{f, u, w})
-	par.For((w.Shape[2]+packChannels-1)/packChannels, k.transform)
-	kernelCalls.give(k)
-}
+func (f *winograd) pack(u []float32, w Tensor) { kernels{f: f, w: w}.fill(u) }
 
-// packedGrad returns the transformed kernels of the input gradient, turned by half a turn and with Cin and Cout
-// swapped.
-func (f *winograd) packedGrad(w Tensor, packs *Packs) packed {
-	return packs.packed(w, f.gradForm, f.kernelSize(w.Shape[3], w.Shape[2]), func(u []float32) { f.packGrad(u, w) })
-}
+// packGrad is pack for the kernels of the input gradient, turned by half a turn and with Cin and Cout swapped.
+func (f *winograd) packGrad(u []float32, w Tensor) { kernels{f: f, w: w, grad: true}.fill(u) }
 
-func (f *winograd) packGrad(u []float32, w Tensor) {
-	k := kernelCalls.take(kernels{f, u, w})
-	par.For((w.Shape[2]+panelWidth-1)/panelWidth*((w.Shape[3]+panelWidth-1)/panelWidth), k.transformGrad)
-	kernelCalls.give(k)
-}
-
-// kernels w [3 3 Cin Cout] are being transformed into u, those of a few channels in each piece.
+// kernels of a convolution by w [3 3 Cin Cout], or of its input gradient, to be transformed: those of a few channels in each
+// piece.
 type kernels struct {
-	f *winograd
-	u []float32
-	w Tensor
+	f    *winograd
+	w    Tensor
+	grad bool
 }
 
-var kernelCalls frames[kernels]
+// fill transforms them into u.
+func (k kernels) fill(u []float32) {
+	c := kernelCalls.take(kernelCall{k, u})
+	par.For(k.pieces(), c.piece)
+	kernelCalls.give(c)
+}
 
-// packChannels is the number of input channels whose kernels one piece transforms, with all output channels.
+// kernelCall is one call of fill.
+type kernelCall struct {
+	kernels
+	u []float32
+}
+
+var kernelCalls frames[kernelCall]
+
+func (c *kernelCall) piece(i int, _ *par.Scratch) { c.transform(c.u, i) }
+
+// size returns the size of the transformed kernels.
+func (k *kernels) size() int {
+	if k.grad {
+		return k.f.kernelSize(k.w.Shape[3], k.w.Shape[2])
+	}
+	return k.f.kernelSize(k.w.Shape[2], k.w.Shape[3])
+}
+
+// packChannels is the number of input channels whose kernels one piece transforms, with all output channels. For the input
+// gradient it does as many output channels as a panel has input channels, two cache lines of each row of w; the next two
+// are what the next piece reads.
 const packChannels = 16
 
-func (k *kernels) transform(i int, _ *par.Scratch) {
-	cin, cout, c0 := k.w.Shape[2], k.w.Shape[3], i*packChannels
-	k.f.weight(k.u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
+func (k *kernels) pieces() int {
+	if k.grad {
+		return (k.w.Shape[2] + panelWidth - 1) / panelWidth * ((k.w.Shape[3] + panelWidth - 1) / panelWidth)
+	}
+	return (k.w.Shape[2] + packChannels - 1) / packChannels
 }
 
-// transformGrad does as many output channels as a panel has input channels, two cache lines of each row of w; the next
-// two are what the next piece reads.
-func (k *kernels) transformGrad(i int, _ *par.Scratch) {
+// transform does piece i of u.
+func (k *kernels) transform(u []float32, i int) {
 	cin, cout := k.w.Shape[2], k.w.Shape[3]
+	if !k.grad {
+		c0 := i * packChannels
+		k.f.weight(u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
+		return
+	}
 	groups := (cout + panelWidth - 1) / panelWidth
 	c0, c1 := i/groups*panelWidth, i%groups*panelWidth
-	u, w := k.u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
+	u, w := u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
 	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(panelWidth, cout-c1))
+}
+
+// transformed is the transformed kernels that the pieces of a call read: made beforehand for all, or by each worker for
+// itself.
+type transformed struct {
+	packed          // its data is nil if each worker makes its own
+	k      *kernels // of which
+}
+
+// ownKernels is the size of transformed kernels, 1 MB, up to which each worker makes its own if they are not kept: that
+// takes a core less time than to write some where others have read, and to read what others wrote.
+const ownKernels = 1 << 18
+
+// transformed returns k transformed. done must be called after its last use.
+func (k *kernels) transformed(packs *Packs) transformed {
+	form, size := k.f.packForm, k.size()
+	if k.grad {
+		form = k.f.gradForm
+	}
+	if size > ownKernels {
+		return transformed{packs.packed(k.w, form, size, k.fill), k}
+	}
+	return transformed{packs.packedIfKept(k.w, form, size, k.fill), k}
+}
+
+// wanted reports whether there are any.
+func (t *transformed) wanted() bool { return t.data != nil || t.k != nil }
+
+// in returns the transformed kernels for the worker whose memory mem is.
+func (t *transformed) in(mem *par.Scratch) []float32 {
+	if t.data != nil {
+		return t.data
+	}
+	u, first := mem.Once(t.k.size())
+	if first {
+		for i := range t.k.pieces() {
+			t.k.transform(u, i)
+		}
+	}
+	return u
 }

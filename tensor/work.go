@@ -148,6 +148,14 @@ func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) pac
 	return p.keyed(packKey{w: &w.Data[0], form: f}, size, fill)
 }
 
+// packedIfKept is packed for weights that are kept; for others its data is nil.
+func (p *Packs) packedIfKept(w Tensor, f form, size int, fill func(dst []float32)) packed {
+	if e := p.kept(packKey{w: &w.Data[0], form: f}, size); e != nil {
+		return p.filled(e, fill)
+	}
+	return packed{}
+}
+
 // packedPair is packed for what is made of a Pair's weights.
 func (p *Packs) packedPair(w Pair, f form, size int, fill func(dst []float32)) packed {
 	return p.keyed(packKey{&w.W1.Data[0], f, &w.W2.Data[0], w.Transposed}, size, fill)
@@ -160,6 +168,11 @@ func (p *Packs) keyed(key packKey, size int, fill func(dst []float32)) packed {
 		fill(buf)
 		return packed{buf, true}
 	}
+	return p.filled(e, fill)
+}
+
+// filled returns what e keeps, packed by fill if the weights have changed.
+func (p *Packs) filled(e *pack, fill func(dst []float32)) packed {
 	if e.round != p.round {
 		fill(e.data)
 		e.round = p.round

@@ -21,6 +21,7 @@ func For(n int, f func(i int, s *Scratch)) {
 	helpers := min(n, procs) - 1
 	s := takeScratch()
 	defer returnScratch(s)
+	s.call = calls.Add(1)
 	if helpers <= 0 {
 		for i := range n {
 			s.reset()
@@ -29,7 +30,7 @@ func For(n int, f func(i int, s *Scratch)) {
 		return
 	}
 	j := takeJob()
-	j.f, j.run = f, max(1, int64(n/(runsPerWorker*procs)))
+	j.f, j.call, j.run = f, s.call, max(1, int64(n/(runsPerWorker*procs)))
 	j.share(n, helpers+1)
 	j.done.Add(1)
 	for _, w := range startWorkers(helpers) {
@@ -78,6 +79,8 @@ func (t Turn) pass() {
 	t.done.Store(t.place + 1)
 }
 
+var calls atomic.Int64 // of For
+
 // runsPerWorker is the number of times a worker comes for more if all are equally fast: the more, the better the
 // balance.
 const runsPerWorker = 64
@@ -85,6 +88,7 @@ const runsPerWorker = 64
 // A job is one call of For. Workers that receive it after its last piece was taken find nothing to do. It is used again
 // when the caller and all workers that received it have left.
 type job struct {
+	call     int64 // its number
 	run      int64 // pieces handed out at a time
 	f        func(int, *Scratch)
 	shares   []share
@@ -231,6 +235,7 @@ func (w *worker) serve() {
 			}
 		}
 		if j := w.mail.Swap(nil); j != nil { // nil: woken for a job it has already helped with
+			s.call = j.call
 			j.work(w.index, &s)
 			s.reset()
 			j.leave()

@@ -28,6 +28,9 @@ type Scratch struct {
 	used  int       // floats of block in use
 	held  int       // floats the current piece holds, in blocks of any size
 	want  int       // the most it has held
+
+	call, madeFor int64     // of For: the one that runs, and that made was made for
+	made          []float32 // see Once
 }
 
 // align is the alignment of scratch memory in floats: 64 bytes, a cache line and an AVX-512 register.
@@ -46,6 +49,21 @@ func (s *Scratch) Floats(n int) []float32 {
 	s.used += room
 	Fill(x)
 	return x
+}
+
+// Once returns n floats that belong to the worker for as long as its call of For runs, and whether it is the first piece of
+// the call that asks for them: it must then fill them.
+func (s *Scratch) Once(n int) (x []float32, first bool) {
+	first = s.madeFor != s.call
+	if first {
+		s.madeFor = s.call
+		if cap(s.made) < n {
+			s.made = mem.Floats(n)
+		}
+		s.made = s.made[:n]
+		Fill(s.made)
+	}
+	return s.made[:n], first
 }
 
 // Within calls f and takes back what f asked for, so that a loop in one piece can use the same memory again.
