@@ -302,6 +302,47 @@ func TestPartsOfABatchAdd(t *testing.T) {
 	}
 }
 
+// A weight gradient is that of one chunk of images after the other, in any number of runs: where each worker adds what it
+// has summed, where that is so much that all do, and where the chunks are more than are summed at a time.
+func TestChunksAddInOrder(t *testing.T) {
+	const n = 10*tensor.GradChunk + 3
+	for _, l := range []layer{
+		blockLayer(4, 4, 32, 32, tensor.Auto, "small"), blockLayer(3, 4, 96, 96, tensor.Auto, "large"),
+		convLayer(4, 4, 32, 32, 3, tensor.Half3, ""),
+		{name: "Linear 5→33", inputs: [][]int{{5}}, result: []int{33}, params: [][]int{{5, 33}, {33}}, forward: linear, grad: linearGrad},
+	} {
+		in, p, dy := l.data(n)
+		want := l.zeros()
+		for n0 := 0; n0 < n; n0 += tensor.GradChunk {
+			l.run(in, p, dy, n0, min(n0+tensor.GradChunk, n), want)
+		}
+		for _, procs := range []int{1, 2, 3, 8, 16} {
+			old := runtime.GOMAXPROCS(procs)
+			got := l.run(in, p, dy, 0, n, l.zeros())
+			runtime.GOMAXPROCS(old)
+			for i := range p {
+				identical(t, fmt.Sprintf("%s, %d processors: gradient of parameter %d", l.name, procs, i), got.dp[i].Data, want[i].Data)
+			}
+		}
+	}
+}
+
+// Overwriting a weight gradient is adding to zeros.
+func TestChunksOverwrite(t *testing.T) {
+	for _, c := range []int{32, 96} {
+		for _, n := range []int{3, 2*tensor.GradChunk + 1, 9 * tensor.GradChunk} {
+			x, w := random(1, n, 4, 4, c), random(2, 3, 3, c, c)
+			b := tensor.Block{Norm: tensor.Norm{Gamma: random(3, c), Beta: random(4, c), Groups: 8, Eps: 1e-5}, W: w}
+			y, stats := undefined(x.Shape...), undefined(b.StatsShape(n)...)
+			tensor.NormSiLUConv(y, stats, x, b, nil)
+			added, overwritten := tensor.New(w.Shape...), undefined(w.Shape...)
+			tensor.NormSiLUConvGrad(tensor.BlockGrad{W: added, AddW: true}, stats, x, y, b, nil)
+			tensor.NormSiLUConvGrad(tensor.BlockGrad{W: overwritten}, stats, x, y, b, nil)
+			identical(t, fmt.Sprintf("%d images of %d channels", n, c), overwritten.Data, added.Data)
+		}
+	}
+}
+
 // Empty gradients are skipped, and what remains has the same bits.
 func TestUnwantedGradients(t *testing.T) {
 	const n = 17

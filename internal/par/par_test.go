@@ -3,6 +3,7 @@ package par
 import (
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,90 @@ func TestForByMany(t *testing.T) {
 		all.Wait()
 		if got, want := sum.Load(), int64(8*100*45); got != want {
 			t.Errorf("got sum %d, want %d", got, want)
+		}
+	})
+}
+
+// TestForInTurn has pieces append to a list without a lock.
+func TestForInTurn(t *testing.T) {
+	for _, procs := range []int{1, 2, 3, 7} {
+		for _, n := range []int{1, 2, 3, 20, 500} {
+			withProcs(procs, func() {
+				var order []int
+				ForInTurn(n, func(i int, _ *Scratch, turn Turn) {
+					for range (n - i) % 7 * 1000 { // some are early
+						runtime.KeepAlive(i)
+					}
+					turn.Wait()
+					order = append(order, i)
+				})
+				for i := range n {
+					if len(order) != n || order[i] != i {
+						t.Fatalf("GOMAXPROCS %d: got order %v, want 0…%d", procs, order, n-1)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestForInTurnPassesOn has a piece panic, and others return without waiting: those after them get their turn, and no
+// earlier than it is.
+func TestForInTurnPassesOn(t *testing.T) {
+	withProcs(3, func() {
+		var order []int
+		defer func() {
+			if recover() == nil || !slices.Equal(order, []int{0, 2}) {
+				t.Errorf("got no panic or pieces %v in turn, want a panic and 0, 2", order)
+			}
+		}()
+		for range 20 {
+			order = order[:0]
+			ForInTurn(3, func(i int, _ *Scratch, turn Turn) {
+				if i == 1 {
+					return
+				}
+				turn.Wait()
+				if i == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				order = append(order, i)
+			})
+		}
+		ForInTurn(3, func(i int, _ *Scratch, turn Turn) {
+			if i < 2 {
+				panic("in a piece")
+			}
+			turn.Wait()
+		})
+	})
+}
+
+// TestScratchOnce has each worker fill its memory in the first of its pieces of a call, whatever else these ask for.
+func TestScratchOnce(t *testing.T) {
+	withProcs(3, func() {
+		for call := range 3 {
+			var firsts atomic.Int32
+			For(100, func(_ int, s *Scratch) {
+				for i := range s.Floats(50) {
+					s.Floats(1)[0] = float32(-i)
+				}
+				x, first := s.Once(20 + 10*call)
+				if first {
+					firsts.Add(1)
+					for i := range x {
+						x[i] = float32(call)
+					}
+				}
+				for i, v := range x {
+					if len(x) != 20+10*call || v != float32(call) {
+						t.Errorf("call %d: got %v at %d of %d, want %d of %d", call, v, i, len(x), call, 20+10*call)
+					}
+				}
+			})
+			if n := firsts.Load(); n < 1 || n > 3 {
+				t.Errorf("call %d: got %d first pieces, want 1 to 3", call, n)
+			}
 		}
 	})
 }
