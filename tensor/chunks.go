@@ -29,8 +29,8 @@ func eachRuns(n int, do func(c chunkRuns)) {
 	}
 }
 
-// ownParts is the size of a weight gradient, 256 KB, up to which a worker adds what it has summed: of more, adding takes so
-// long that all should.
+// ownParts is the size of a weight gradient in Winograd's form, 256 KB, up to which a worker adds what it has summed: of
+// more, adding takes so long that all should.
 const ownParts = 1 << 16
 
 // chunkCount is the number of chunks of n images.
