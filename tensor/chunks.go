@@ -15,23 +15,48 @@ const GradChunk = 16
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
 const partialChunks = 8
 
-// chunkRuns are some of the chunks of n images, in runs of neighbours: one for each worker, if there are as many. The first
-// run goes to the gradient as it is summed. Those of another lie in its worker's own memory until its turn comes, and are
-// then added by the same worker, for memory that several cores write and read in turn costs dearly where they share no
-// cache: with two cores of a Zen 4 that do not, a training step of small layers takes 5 % less than with sums that both add.
-type chunkRuns struct{ n, first, count, runs int }
+// chunkRuns are some of the chunks of n images, in runs of neighbours. The first run goes to the gradient as it is summed,
+// the others to part, or where that is nil to their workers' own memory, to be added when their turn comes.
+type chunkRuns struct {
+	n, first, count, runs int
+	part                  []float32 // the sums of chunks from partFrom on
+	partFrom              int
+}
 
-// eachRuns calls do for one partialChunks after the other.
+// eachRuns calls do for one partialChunks of the chunks after the other.
 func eachRuns(n int, do func(c chunkRuns)) {
 	for first, chunks := 0, chunkCount(n); first < chunks; first += partialChunks {
 		count := min(partialChunks, chunks-first)
-		do(chunkRuns{n, first, count, min(count, runtime.GOMAXPROCS(0))})
+		do(chunkRuns{n: n, first: first, count: count, runs: min(count, runtime.GOMAXPROCS(0))})
 	}
 }
 
-// ownParts is the size of a weight gradient in Winograd's form, 256 KB, up to which a worker adds what it has summed: of
-// more, adding takes so long that all should.
-const ownParts = 1 << 16
+// sumRuns is eachRuns for sums that go to dw, and adds what do leaves in part.
+func sumRuns(dw []float32, n int, do func(c chunkRuns)) {
+	eachRuns(n, func(c chunkRuns) {
+		own := c.runs <= ownRuns && len(dw) <= ownParts
+		if c.runs > ownRuns {
+			c.runs = c.count // so that who is early can help
+		}
+		_, c.partFrom = c.run(0)
+		if held := c.first + c.count - c.partFrom; held > 0 && !own {
+			c.part = takeWork(held * len(dw))
+		}
+		do(c)
+		if c.part != nil {
+			addAll(dw, c.part)
+			giveWork(c.part)
+		}
+	})
+}
+
+// Up to so many runs, and up to so large a gradient, 256 KB, each worker keeps what it sums and adds it itself: with more
+// of either that takes longer than if all add a share. Memory that cores write and read in turn costs dearly where they
+// share no cache: with two such cores of a Zen 4 a training step of small layers takes 5 % less than if both add.
+const (
+	ownRuns  = 2
+	ownParts = 1 << 16
+)
 
 // chunkCount is the number of chunks of n images.
 func chunkCount(n int) int { return (n + GradChunk - 1) / GradChunk }
@@ -40,6 +65,9 @@ func chunkCount(n int) int { return (n + GradChunk - 1) / GradChunk }
 func (c *chunkRuns) run(r int) (k0, k1 int) {
 	return c.first + r*c.count/c.runs, c.first + (r+1)*c.count/c.runs
 }
+
+// shared returns the memory in part for the sum of chunk k, size floats.
+func (c *chunkRuns) shared(k, size int) []float32 { return c.part[(k-c.partFrom)*size:][:size] }
 
 // images returns the images of chunk k.
 func (c *chunkRuns) images(k int) (n0, n1 int) { return k * GradChunk, min((k+1)*GradChunk, c.n) }
@@ -87,7 +115,7 @@ const partSpan = 1 << 12
 // all of dy.
 func weightGrad(dw []float32, n, taps, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
 	c := gradSums.take(gradSum{dw: dw, taps: taps, rows: rows, cols: cols, blocks: rowBlocks(n, rows), one: one})
-	eachRuns(n, func(runs chunkRuns) {
+	sumRuns(dw, n, func(runs chunkRuns) {
 		c.chunkRuns = runs
 		par.ForInTurn(c.runs*c.blocks, c.piece)
 	})
@@ -118,23 +146,34 @@ func (c *gradSum) piece(i int, mem *par.Scratch, turn par.Turn) {
 	r, b := i/c.blocks, i%c.blocks
 	r0, r1 := b*c.rows/c.blocks, (b+1)*c.rows/c.blocks
 	k0, k1 := c.run(r)
-	held := k1 - k0
-	if r == 0 {
-		held = 1
+	var own []float32 // one sum after the other, or all until they are added
+	switch size := len(c.dw); {
+	case r == 0:
+		own = mem.Floats(size)
+	case c.part == nil:
+		own = mem.Floats((k1 - k0) * size)
 	}
-	parts := mem.Floats(held * len(c.dw))
 	for k := k0; k < k1; k++ {
-		part := parts[(k-k0)%held*len(c.dw):][:len(c.dw)]
 		n0, n1 := c.images(k)
-		mem.Within(func() { c.one(part, n0, n1, r0, r1, mem) })
+		mem.Within(func() { c.one(c.sum(own, r, k), n0, n1, r0, r1, mem) })
 		if r == 0 {
-			c.add(part, r0, r1)
+			c.add(own, r0, r1)
 		}
 	}
-	if r > 0 {
+	if r > 0 && c.part == nil {
 		turn.Wait()
-		c.add(parts, r0, r1)
+		c.add(own, r0, r1)
 	}
+}
+
+// sum returns the memory for the sum of chunk k of run r.
+func (c *gradSum) sum(own []float32, r, k int) []float32 {
+	size := len(c.dw)
+	if r > 0 && c.part != nil {
+		return c.shared(k, size)
+	}
+	k0, _ := c.run(r)
+	return own[(k-k0)*size%len(own):][:size]
 }
 
 // add adds rows r0…r1 of every tap of parts.

@@ -52,18 +52,9 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 	}
 	count := max(1, min(chunkCount(t.n), partialChunks))
 	g.cutChannels((runtime.GOMAXPROCS(0) + count - 1) / count)
-	eachRuns(t.n, func(runs chunkRuns) {
+	sumRuns(dw.Data, t.n, func(runs chunkRuns) {
 		g.runs = runs
-		_, first := runs.run(0)
-		if held := runs.first + runs.count - first; len(dw.Data) > ownParts && held > 0 {
-			g.part, g.partFrom = takeWork(held*len(dw.Data)), first
-		}
 		par.ForInTurn(runs.runs*g.blocks, g.piece)
-		if g.part != nil {
-			addAll(dw.Data, g.part)
-			giveWork(g.part)
-			g.part = nil
-		}
 	})
 	if g.apart {
 		g.others()
@@ -99,9 +90,7 @@ type tiledGrad struct {
 	step   int  // what they begin at multiples of
 	apart  bool // back is done after them
 
-	runs     chunkRuns // at hand
-	part     []float32 // the sums of chunks from partFrom on, nil if each worker keeps its own
-	partFrom int
+	runs chunkRuns // at hand
 }
 
 var tiledGrads frames[tiledGrad]
@@ -145,15 +134,15 @@ func (t *tiledGrad) piece(i int, mem *par.Scratch, turn par.Turn) {
 	if c.u.wanted() {
 		u = c.u.in(mem)[at:]
 	}
-	if r > 0 && t.part == nil {
+	if r > 0 && t.runs.part == nil {
 		own = mem.Floats((k1 - k0) * 9 * size)
 	}
 	for k := k0; k < k1; k++ {
 		switch {
 		case r == 0:
 			c.chunk(k, u, t.dw[at:], tap, k > 0 || !t.set, mem)
-		case t.part != nil:
-			c.chunk(k, u, t.part[(k-t.partFrom)*9*tap+at:], tap, false, mem)
+		case t.runs.part != nil:
+			c.chunk(k, u, t.runs.shared(k, len(t.dw))[at:], tap, false, mem)
 		default:
 			c.chunk(k, u, own[(k-k0)*9*size:], size, false, mem)
 		}

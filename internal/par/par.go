@@ -47,36 +47,29 @@ func For(n int, f func(i int, s *Scratch)) {
 	}
 }
 
-// ForInTurn is For for pieces whose last steps must follow one another: what a piece does after it has called Wait comes
+// ForInTurn is For for pieces of which some steps must follow one another: what a piece does after it has called Wait comes
 // after all that pieces 0…i-1 do.
 //
-// A piece waits for those before it alone, and these are under way or done, or the caller of ForInTurn comes to them: it
-// takes the shares in their order, and the pieces of each in theirs.
+// It waits for those before it alone, and these are under way or done, or the caller of ForInTurn comes to them: it takes
+// the shares in their order, and the pieces of each in theirs.
 func ForInTurn(n int, f func(i int, s *Scratch, t Turn)) {
-	var done atomic.Int64
+	done := make([]atomic.Bool, n)
 	For(n, func(i int, s *Scratch) {
-		t := Turn{&done, int64(i)}
-		defer t.pass() // after a panic too, or others would wait for ever
-		f(i, s, t)
+		defer done[i].Store(true) // after a panic too, or others would wait for ever
+		f(i, s, Turn{done[:i]})
 	})
 }
 
 // A Turn is a piece's place among those of one call of ForInTurn.
-type Turn struct {
-	done  *atomic.Int64 // pieces
-	place int64
-}
+type Turn struct{ before []atomic.Bool }
 
 // Wait returns when the pieces before this one have returned.
 func (t Turn) Wait() {
-	for !spin(func() bool { return t.done.Load() == t.place }) {
-		time.Sleep(spinTime)
+	for k := range t.before {
+		for !spin(func() bool { return t.before[k].Load() }) {
+			time.Sleep(spinTime)
+		}
 	}
-}
-
-func (t Turn) pass() {
-	t.Wait()
-	t.done.Store(t.place + 1)
 }
 
 var calls atomic.Int64 // of For
