@@ -22,10 +22,11 @@ func UpConv(y, x, w, b Tensor, m Method, packs *Packs) {
 	checkOptional("UpConv: bias", b, d.cout)
 	switch f, phases := d.winograd(m); {
 	case phases:
-		u := packs.packed(w, f.upForm, 4*f.kernelSize(d.cin, d.cout), func(u []float32) { f.packPhases(u, w, f.pack) })
+		k := kernels{f: f, w: w, phases: true}
+		u := k.transformed(packs)
 		t := f.tiling(d.n, d.h, d.w, d.cin, d.cout)
 		t.phased = resultPhases
-		t.conv(y, &source{x: x}, transformed{packed: u}, epilogue{bias: b})
+		t.conv(y, &source{x: x}, u, epilogue{bias: b})
 		u.done()
 	case f != nil:
 		f.conv(y, &source{x: x, up: true}, w, epilogue{bias: b}, packs)
@@ -121,7 +122,8 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 	switch {
 	case dx.Empty():
 	case phases:
-		g.u.packed = packs.packed(w, f.upGradForm, 4*f.kernelSize(d.cout, d.cin), func(u []float32) { f.packPhases(u, w, f.packGrad) })
+		g.k = kernels{f: f, w: w, grad: true, phases: true}
+		g.u = g.k.transformed(packs)
 		input.do = g.backPhases
 	default:
 		g.k = kernels{f: f, w: w, grad: true}
@@ -156,7 +158,7 @@ func (g *upGrad) backPhases(r region, _ []float32, mem *par.Scratch) {
 	if g.add {
 		to.residual = g.dx
 	}
-	g.t.run(tiledPiece{r.n0, r.n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.data, mem, to)
+	g.t.run(tiledPiece{r.n0, r.n1, 0, g.t.th, 0, g.t.panels()}, &g.dy, g.u.in(mem), mem, to)
 }
 
 // fold computes a part of dx from the gradient of the enlarged images.

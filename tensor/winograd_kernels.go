@@ -11,18 +11,12 @@ func kernelStride(cin, cout int) int { return panelSize(cin, cout) + cacheLine }
 // kernelSize returns the size of transformed kernels.
 func (f *winograd) kernelSize(cin, cout int) int { return f.positions * kernelStride(cin, cout) }
 
-// pack transforms the kernels w [3 3 Cin Cout] into u.
-func (f *winograd) pack(u []float32, w Tensor) { kernels{f: f, w: w}.fill(u) }
-
-// packGrad is pack for the kernels of the input gradient, turned by half a turn and with Cin and Cout swapped.
-func (f *winograd) packGrad(u []float32, w Tensor) { kernels{f: f, w: w, grad: true}.fill(u) }
-
-// kernels of a convolution by w [3 3 Cin Cout], or of its input gradient, to be transformed: those of a few channels in each
-// piece.
+// kernels of a convolution by w [3 3 Cin Cout], to be transformed: those of a few channels in each piece.
 type kernels struct {
-	f    *winograd
-	w    Tensor
-	grad bool
+	f      *winograd
+	w      Tensor
+	grad   bool // those of the input gradient, turned by half a turn and with Cin and Cout swapped
+	phases bool // those of the four phases of an UpConv, one after the other
 }
 
 // fill transforms them into u.
@@ -40,40 +34,85 @@ type kernelCall struct {
 
 var kernelCalls frames[kernelCall]
 
-func (c *kernelCall) piece(i int, _ *par.Scratch) { c.transform(c.u, i) }
+func (c *kernelCall) piece(i int, mem *par.Scratch) { c.transform(c.u, i, mem) }
 
 // size returns the size of the transformed kernels.
 func (k *kernels) size() int {
+	cin, cout := k.w.Shape[2], k.w.Shape[3]
 	if k.grad {
-		return k.f.kernelSize(k.w.Shape[3], k.w.Shape[2])
+		cin, cout = cout, cin
 	}
-	return k.f.kernelSize(k.w.Shape[2], k.w.Shape[3])
+	return k.count() * k.f.kernelSize(cin, cout)
 }
 
-// packChannels is the number of input channels whose kernels one piece transforms, with all output channels. For the input
-// gradient it does as many output channels as a panel has input channels, two cache lines of each row of w; the next two
-// are what the next piece reads.
+// count is the number of kernels.
+func (k *kernels) count() int {
+	if k.phases {
+		return 4
+	}
+	return 1
+}
+
+// form is the layout of the transformed kernels.
+func (k *kernels) form() form {
+	switch f := k.f; {
+	case k.phases && k.grad:
+		return f.upGradForm
+	case k.phases:
+		return f.upForm
+	case k.grad:
+		return f.gradForm
+	default:
+		return f.packForm
+	}
+}
+
+// A piece transforms the kernels of packChannels input channels, with all output channels. For the input gradient it does
+// those of a panel, and as many output channels, two cache lines of each row of w; the next two are what the next piece
+// reads. Of phases, whose kernels are made in between, it does whole rows.
 const packChannels = 16
 
-func (k *kernels) pieces() int {
-	if k.grad {
-		return (k.w.Shape[2] + panelWidth - 1) / panelWidth * ((k.w.Shape[3] + panelWidth - 1) / panelWidth)
+func (k *kernels) pieces() int { return k.count() * k.blocks() * k.groups() }
+
+// blocks is the number of blocks of input channels, groups that of groups of output channels.
+func (k *kernels) blocks() int { return (k.w.Shape[2] + k.channels() - 1) / k.channels() }
+
+func (k *kernels) groups() int {
+	if k.grad && !k.phases {
+		return (k.w.Shape[3] + panelWidth - 1) / panelWidth
 	}
-	return (k.w.Shape[2] + packChannels - 1) / packChannels
+	return 1
+}
+
+// channels is the number of input channels in a block.
+func (k *kernels) channels() int {
+	if k.grad {
+		return panelWidth
+	}
+	return packChannels
 }
 
 // transform does piece i of u.
-func (k *kernels) transform(u []float32, i int) {
+func (k *kernels) transform(u []float32, i int, mem *par.Scratch) {
 	cin, cout := k.w.Shape[2], k.w.Shape[3]
-	if !k.grad {
-		c0 := i * packChannels
-		k.f.weight(u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, k.w.Data[c0*cout:], cin*cout, cout, min(packChannels, cin-c0), cout)
-		return
+	phase, block, group := i/k.groups()/k.blocks(), i/k.groups()%k.blocks(), i%k.groups()
+	c0, c1, rows, cols := block*k.channels(), group*panelWidth, k.channels(), cout
+	if k.groups() > 1 {
+		cols = panelWidth
 	}
-	groups := (cout + panelWidth - 1) / panelWidth
-	c0, c1 := i/groups*panelWidth, i%groups*panelWidth
-	u, w := u[c0*cout+c1*panelWidth:], k.w.Data[c0*cout+c1:]
-	k.f.weightGrad(u, kernelStride(cout, cin), panelWidth*cout, w, cin*cout, cout, min(panelWidth, cin-c0), min(panelWidth, cout-c1))
+	rows, cols = min(rows, cin-c0), min(cols, cout-c1)
+	w, tap, row := k.w.Data[c0*cout+c1:], cin*cout, cout
+	if k.phases {
+		kernel := mem.Floats(9 * rows * cout)
+		phaseKernel(kernel, phase, w, tap, rows*cout)
+		w, tap = kernel, rows*cout
+	}
+	u = u[len(u)/k.count()*phase:]
+	if k.grad {
+		k.f.weightGrad(u[c0*cout+c1*panelWidth:], kernelStride(cout, cin), panelWidth*cout, w, tap, row, rows, cols)
+	} else {
+		k.f.weight(u[c0*panelWidth:], kernelStride(cin, cout), panelWidth*cin, w, tap, row, rows, cols)
+	}
 }
 
 // transformed is the transformed kernels that the pieces of a call read: made beforehand for all, or by each worker for
@@ -90,14 +129,10 @@ const ownKernels = 1 << 18
 
 // transformed returns k transformed. done must be called after its last use.
 func (k *kernels) transformed(packs *Packs) transformed {
-	form, size := k.f.packForm, k.size()
-	if k.grad {
-		form = k.f.gradForm
+	if k.size() > ownKernels {
+		return transformed{packs.packed(k.w, k.form(), k.size(), k.fill), k}
 	}
-	if size > ownKernels {
-		return transformed{packs.packed(k.w, form, size, k.fill), k}
-	}
-	return transformed{packs.packedIfKept(k.w, form, size, k.fill), k}
+	return transformed{packs.packedIfKept(k.w, k.form(), k.size(), k.fill), k}
 }
 
 // wanted reports whether there are any.
@@ -111,7 +146,7 @@ func (t *transformed) in(mem *par.Scratch) []float32 {
 	u, first := mem.Once(t.k.size())
 	if first {
 		for i := range t.k.pieces() {
-			t.k.transform(u, i)
+			mem.Within(func() { t.k.transform(u, i, mem) })
 		}
 	}
 	return u

@@ -110,21 +110,8 @@ func eachPhaseTap(phase int, f func(at, k int)) {
 	eachTap(phase, func(a, b, k int) { f((phase/2+a)*3+phase%2+b, k) })
 }
 
-// packPhases transforms the kernels of the phases of w [3 3 Cin Cout] into u, one after the other, with transform.
-func (f *winograd) packPhases(u []float32, w Tensor, transform func(u []float32, w Tensor)) {
-	size, pieces := len(w.Data)/9, (w.Shape[2]+packChannels-1)/packChannels
-	kernel := Tensor{Data: takeWork(len(w.Data)), Shape: w.Shape}
-	for phase := range 4 {
-		par.For(pieces, func(i int, _ *par.Scratch) {
-			lo, hi := i*size/pieces, (i+1)*size/pieces
-			for at := range 9 {
-				clear(kernel.Data[at*size+lo : at*size+hi])
-			}
-			eachPhaseTap(phase, func(at, k int) {
-				simd.Axpy(kernel.Data[at*size+lo:at*size+hi], 1, w.Data[k*size+lo:k*size+hi])
-			})
-		})
-		transform(u[len(u)/4*phase:][:len(u)/4], kernel)
-	}
-	giveWork(kernel.Data)
+// phaseKernel computes a phase's kernel as one of 3×3, size floats of each tap. Those of w lie wTap apart.
+func phaseKernel(kernel []float32, phase int, w []float32, wTap, size int) {
+	clear(kernel)
+	eachPhaseTap(phase, func(at, k int) { simd.Axpy(kernel[at*size:][:size], 1, w[k*wTap:][:size]) })
 }

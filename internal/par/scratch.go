@@ -52,7 +52,7 @@ func (s *Scratch) Floats(n int) []float32 {
 }
 
 // Once returns n floats that belong to the worker for as long as its call of For runs, and whether it is the first piece of
-// the call that asks for them: it must then fill them.
+// the call that asks for them: it must then fill them. All pieces of a call mean the same by it.
 func (s *Scratch) Once(n int) (x []float32, first bool) {
 	first = s.madeFor != s.call
 	if first {
