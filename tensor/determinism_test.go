@@ -303,11 +303,11 @@ func TestPartsOfABatchAdd(t *testing.T) {
 }
 
 // A weight gradient is that of one chunk of images after the other, in any number of runs: where each worker adds what it
-// has summed, where that is so much that all do, and where the chunks are more than are summed at a time.
+// has summed, where chunks are so large that all do, and where the chunks are more than are summed at a time.
 func TestChunksAddInOrder(t *testing.T) {
 	const n = 10*tensor.GradChunk + 3
 	for _, l := range []layer{
-		blockLayer(4, 4, 32, 32, tensor.Auto, "small"), blockLayer(3, 4, 96, 96, tensor.Auto, "large"),
+		blockLayer(4, 4, 32, 32, tensor.Auto, "small"), blockLayer(12, 8, 96, 96, tensor.Auto, "large"),
 		convLayer(4, 4, 32, 32, 3, tensor.Half3, ""),
 		{name: "Linear 5→33", inputs: [][]int{{5}}, result: []int{33}, params: [][]int{{5, 33}, {33}}, forward: linear, grad: linearGrad},
 	} {
@@ -329,9 +329,9 @@ func TestChunksAddInOrder(t *testing.T) {
 
 // Overwriting a weight gradient is adding to zeros.
 func TestChunksOverwrite(t *testing.T) {
-	for _, c := range []int{32, 96} {
+	for h, c := range map[int]int{4: 32, 24: 96} { // small chunks and large ones
 		for _, n := range []int{3, 2*tensor.GradChunk + 1, 9 * tensor.GradChunk} {
-			x, w := random(1, n, 4, 4, c), random(2, 3, 3, c, c)
+			x, w := random(1, n, h, 4, c), random(2, 3, 3, c, c)
 			b := tensor.Block{Norm: tensor.Norm{Gamma: random(3, c), Beta: random(4, c), Groups: 8, Eps: 1e-5}, W: w}
 			y, stats := undefined(x.Shape...), undefined(b.StatsShape(n)...)
 			tensor.NormSiLUConv(y, stats, x, b, nil)

@@ -36,7 +36,7 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 		if c.perImage == 1 {
 			par.For((in+gradRows-1)/gradRows, c.chunksOfRows)
 		} else {
-			weightGrad(dw.Data, c.images, 1, in, out, c.block)
+			weightGrad(dw.Data, c.images, c.perImage, 1, in, out, c.block)
 		}
 		rowsGrads.give(c)
 	}

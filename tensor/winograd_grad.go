@@ -52,7 +52,7 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 	}
 	count := max(1, min(chunkCount(t.n), partialChunks))
 	g.cutChannels((runtime.GOMAXPROCS(0) + count - 1) / count)
-	sumRuns(dw.Data, t.n, func(runs chunkRuns) {
+	sumRuns(dw.Data, t.n, t.h*t.w, func(runs chunkRuns) {
 		g.runs = runs
 		par.ForInTurn(runs.runs*g.blocks, g.piece)
 	})
