@@ -19,8 +19,7 @@ const partialChunks = 8
 // the others to part, or where that is nil to their workers' own memory, to be added when their turn comes.
 type chunkRuns struct {
 	n, first, count, runs int
-	part                  []float32 // the sums of chunks from partFrom on
-	partFrom              int
+	part                  []float32 // the sums of all chunks but the first, of which each is a run then
 }
 
 // eachRuns calls do for one partialChunks of the chunks after the other.
@@ -37,10 +36,7 @@ func sumRuns(dw []float32, n, pixels int, do func(c chunkRuns)) {
 		own := c.runs == 1 || c.runs <= ownRuns && GradChunk*pixels*len(dw) <= ownWork
 		if !own {
 			c.runs = c.count // so that who is early can help
-		}
-		_, c.partFrom = c.run(0)
-		if held := c.first + c.count - c.partFrom; held > 0 && !own {
-			c.part = takeWork(held * len(dw))
+			c.part = takeWork((c.count - 1) * len(dw))
 		}
 		do(c)
 		if c.part != nil {
@@ -68,7 +64,7 @@ func (c *chunkRuns) run(r int) (k0, k1 int) {
 }
 
 // shared returns the memory in part for the sum of chunk k, size floats.
-func (c *chunkRuns) shared(k, size int) []float32 { return c.part[(k-c.partFrom)*size:][:size] }
+func (c *chunkRuns) shared(k, size int) []float32 { return c.part[(k-c.first-1)*size:][:size] }
 
 // images returns the images of chunk k.
 func (c *chunkRuns) images(k int) (n0, n1 int) { return k * GradChunk, min((k+1)*GradChunk, c.n) }
@@ -108,9 +104,9 @@ func (c *addition) span(i int, _ *par.Scratch) {
 // cache.
 const partSpan = 1 << 12
 
-// weightGrad adds the gradient of weights dw [Taps Rows Cols], a sum over n images of so many pixels. one(dst, n0, n1, r0, r1, mem) must
-// compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one chain of
-// additions per element in order of the images.
+// weightGrad adds the gradient of weights dw [Taps Rows Cols], a sum over n images of so many pixels. one(dst, n0, n1, r0,
+// r1, mem) must compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one
+// chain of additions per element in order of the images.
 //
 // Where there are few chunks, each is cut into blocks of rows, no more than keep all processors busy, as every block reads
 // all of dy.
@@ -147,34 +143,32 @@ func (c *gradSum) piece(i int, mem *par.Scratch, turn par.Turn) {
 	r, b := i/c.blocks, i%c.blocks
 	r0, r1 := b*c.rows/c.blocks, (b+1)*c.rows/c.blocks
 	k0, k1 := c.run(r)
-	var own []float32 // one sum after the other, or all until they are added
-	switch size := len(c.dw); {
+	size, held := len(c.dw), k1-k0
+	switch {
 	case r == 0:
-		own = mem.Floats(size)
-	case c.part == nil:
-		own = mem.Floats((k1 - k0) * size)
+		held = 1 // for it is added at once
+	case c.part != nil:
+		held = 0
 	}
+	own := mem.Floats(held * size)
 	for k := k0; k < k1; k++ {
+		part := own
+		switch {
+		case held == 0:
+			part = c.shared(k, size)
+		case r > 0:
+			part = own[(k-k0)*size:]
+		}
 		n0, n1 := c.images(k)
-		mem.Within(func() { c.one(c.sum(own, r, k), n0, n1, r0, r1, mem) })
+		mem.Within(func() { c.one(part[:size], n0, n1, r0, r1, mem) })
 		if r == 0 {
 			c.add(own, r0, r1)
 		}
 	}
-	if r > 0 && c.part == nil {
+	if r > 0 && held > 0 {
 		turn.Wait()
 		c.add(own, r0, r1)
 	}
-}
-
-// sum returns the memory for the sum of chunk k of run r.
-func (c *gradSum) sum(own []float32, r, k int) []float32 {
-	size := len(c.dw)
-	if r > 0 && c.part != nil {
-		return c.shared(k, size)
-	}
-	k0, _ := c.run(r)
-	return own[(k-k0)*size%len(own):][:size]
 }
 
 // add adds rows r0…r1 of every tap of parts.
