@@ -11,7 +11,7 @@ func (t *Tape) Conv2D(x, w, b *Var, v tensor.Window) *Var {
 	t.keep(x, w)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.Conv2DGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, v, t.packsOf(w))
+		tensor.Conv2DGrad(dx, add, t.sumInTurn(w), t.sumInTurn(b), x.Tensor, w.Tensor, y.Grad, v, t.packsOf(w), t.turn)
 	}, x, w, b)
 }
 
@@ -24,6 +24,6 @@ func (t *Tape) UpConv(x, w, b *Var, m tensor.Method) *Var {
 	t.keep(x, w)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.UpConvGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, m, t.packsOf(w))
+		tensor.UpConvGrad(dx, add, t.sumInTurn(w), t.sumInTurn(b), x.Tensor, w.Tensor, y.Grad, m, t.packsOf(w), t.turn)
 	}, x, w, b)
 }

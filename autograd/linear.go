@@ -11,7 +11,7 @@ func (t *Tape) Linear(x, w, b *Var) *Var {
 	t.keep(x, w)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.LinearGrad(dx, add, t.sum(w), t.sum(b), x.Tensor, w.Tensor, y.Grad, t.packsOf(w))
+		tensor.LinearGrad(dx, add, t.sumInTurn(w), t.sumInTurn(b), x.Tensor, w.Tensor, y.Grad, t.packsOf(w), t.turn)
 	}, x, w, b)
 }
 
@@ -36,7 +36,7 @@ func (t *Tape) LinearPair(x *Var, p Pair) *Var {
 	t.keep(x, p.W1, p.B1, p.W2)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		dst := tensor.PairGrad{W1: t.sum(p.W1), B1: t.sum(p.B1), W2: t.sum(p.W2), B2: t.sum(p.B2)}
+		dst := tensor.PairGrad{W1: t.sumInTurn(p.W1), B1: t.sumInTurn(p.B1), W2: t.sumInTurn(p.W2), B2: t.sumInTurn(p.B2), Turn: t.turn}
 		tensor.LinearPairGrad(dx, add, dst, x.Tensor, p.tensors(), y.Grad, t.packsOf(p.W1, p.W2))
 		t.pass(p.Residual, y)
 	}, x, p.W1, p.B1, p.W2, p.B2, p.Residual)

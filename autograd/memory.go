@@ -12,7 +12,7 @@ import (
 // Temp returns a constant of the given shape with undefined contents, whose memory belongs to the tape until Reset.
 func (t *Tape) Temp(shape ...int) *Var {
 	v := t.vars.take()
-	v.below = t.below
+	v.tape, v.below = t, t.below
 	v.Tensor = tensor.Tensor{Data: t.mem.take(tensor.Size(shape), v.below), Shape: slices.Clip(append(v.dims[:0], shape...))}
 	return v
 }
@@ -23,17 +23,17 @@ func (t *Tape) over(x *Var) *Var {
 		return t.Temp(x.Shape...)
 	}
 	v := t.vars.take()
-	v.below = x.below
+	v.tape, v.below = t, x.below
 	v.Tensor = tensor.Tensor{Data: x.Data, Shape: slices.Clip(append(v.dims[:0], x.Shape...))}
 	x.Data = nil
 	return v
 }
 
 // Release says that the caller will not read vs again, nor use them in another operation. The tape gives their memory
-// to what is computed next, but for those whose values a gradient reads.
+// to what is computed next, but for those whose values a gradient reads. Parameters, and constants from outside, stay.
 func (t *Tape) Release(vs ...*Var) {
 	for _, v := range vs {
-		if v.kept == 0 {
+		if v.kept == 0 && v.tape == t {
 			t.free(&v.Tensor)
 		}
 	}
@@ -56,10 +56,10 @@ func (t *Tape) Drop(v *Var) {
 	}})
 }
 
-// keep notes that a gradient reads the values of vs, any of which may be nil.
+// keep notes that a gradient reads the values of vs, any of which may be nil or not the tape's own.
 func (t *Tape) keep(vs ...*Var) {
 	for _, v := range vs {
-		if v != nil && !t.inference {
+		if v != nil && v.tape == t && !t.inference {
 			v.kept++
 		}
 	}

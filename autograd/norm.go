@@ -23,7 +23,7 @@ func (t *Tape) GroupNorm(x *Var, m Norm) *Var {
 	t.Release(stats)
 	return t.record(y, func() {
 		dx, add := t.grad(x)
-		tensor.GroupNormGrad(dx, add, t.sum(m.Gamma), t.sum(m.Beta), stats.Tensor, x.Tensor, y.Grad, m.values())
+		tensor.GroupNormGrad(dx, add, t.sumInTurn(m.Gamma), t.sumInTurn(m.Beta), stats.Tensor, x.Tensor, y.Grad, m.values(), t.turn)
 		t.free(&stats.Tensor)
 	}, x, m.Gamma, m.Beta)
 }
@@ -90,17 +90,18 @@ func (t *Tape) blockGrad(x, y, s, stats *Var, b Block, w, bias *Var) {
 	from, dx, add := t.gradOver(x)
 	dst := tensor.BlockGrad{
 		X: dx, AddX: add,
-		Gamma: t.sum(b.Gamma), Beta: t.sum(b.Beta),
-		B: t.sum(b.B), PerImage: t.sum(b.PerImage),
+		Gamma: t.sumInTurn(b.Gamma), Beta: t.sumInTurn(b.Beta),
+		B: t.sumInTurn(b.B), PerImage: t.sum(b.PerImage),
+		Turn: t.turn,
 	}
-	dst.W, dst.AddW = t.grad(b.W)
+	dst.W, dst.AddW = t.gradInTurn(b.W)
 	dst.Join, dst.AddJoin = t.grad(b.Join)
 	if s != nil {
 		if s.Grad.Empty() {
 			panic("autograd: Backward: got a NormSiLUConvShortcut whose second result does not lead to the loss, want both to")
 		}
 		v.Shortcut = tensor.Shortcut{W: w.Tensor, B: value(bias), S: s.Grad}
-		dst.ShortcutW, dst.ShortcutB = t.sum(w), t.sum(bias)
+		dst.ShortcutW, dst.ShortcutB = t.sumInTurn(w), t.sumInTurn(bias)
 	}
 	tensor.NormSiLUConvGrad(dst, stats.Tensor, from, y.Grad, v, t.packsOf(b.W))
 	t.pass(b.Residual, y)

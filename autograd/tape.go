@@ -20,8 +20,9 @@ type Var struct {
 	tensor.Tensor
 	Grad tensor.Tensor
 
+	tape   *Tape  // that computed it; nil for a parameter and for a constant from outside
 	result bool   // of a recorded operation: its gradient is made when first added to
-	kept   int    // how many recorded gradients read the value
+	kept   int    // how many recorded gradients read the value, if the tape computed it
 	again  func() // computes the value again; nil where Drop is not for
 	dims   [4]int // what Shape is a slice of, if the tape made it
 	below  int    // of a result: it and its gradient may lie in so much of a borrowed slab
@@ -59,6 +60,8 @@ type Tape struct {
 	inference bool
 	lost      bool          // results lay in a GradSlab that was zeroed
 	packs     *tensor.Packs // weights in the layouts of the kernels; nil until a recording tape is first rewound
+	apart     []*Tape       // of shares, see Apart
+	turns                   // if it is one of a share
 }
 
 type node struct {
@@ -101,6 +104,9 @@ func (t *Tape) Rewind() {
 const packLimit = 1 << 26
 
 func (t *Tape) forget() {
+	for _, s := range t.apart {
+		s.forget()
+	}
 	t.giveBack()
 	t.lost = false
 	clear(t.nodes)
@@ -124,24 +130,32 @@ func (t *Tape) Backward(loss *Var) {
 	}
 	grad, _ := t.grad(loss)
 	grad.Data[0] = 1
-	for i := len(t.nodes) - 1; i >= 0; i-- {
+	t.back(0, loss)
+	t.giveBack()
+}
+
+// back differentiates what was recorded from node start on, last to first, and forgets it. The value of last is not given
+// back.
+func (t *Tape) back(start int, last *Var) {
+	for i := len(t.nodes) - 1; i >= start; i-- {
 		n := t.nodes[i]
 		if n.out == nil {
 			n.back()
+			t.whole.Done()
 			continue
 		}
 		if n.out.Grad.Empty() {
 			panic(fmt.Sprintf("autograd: Backward: a result of shape %v has no gradient: the loss does not depend on it", n.out.Shape))
 		}
-		if n.out != loss { // whatever read the value has been differentiated
+		if n.out != last { // whatever read the value has been differentiated
 			t.free(&n.out.Tensor)
 		}
 		n.back()
+		t.whole.Done()
 		t.free(&n.out.Grad)
 	}
-	clear(t.nodes)
-	t.nodes = t.nodes[:0]
-	t.giveBack()
+	clear(t.nodes[start:])
+	t.nodes = t.nodes[:start]
 }
 
 // record notes that out is the result of an operation with gradient back, if any operand is differentiable. Those that
@@ -152,19 +166,38 @@ func (t *Tape) record(out *Var, back func(), operands ...*Var) *Var {
 	}
 	for _, v := range operands {
 		if v != nil && v.Differentiable() {
+			if v.result && v.tape != t {
+				panic(fmt.Sprintf("autograd: got an operand of shape %v that another tape has recorded, want one of this tape, a parameter or a Const", v.Shape))
+			}
+			if !v.result {
+				t.use(v)
+			}
 			out.result = true
-			t.nodes = append(t.nodes, node{out, back})
-			break
 		}
+	}
+	if out.result {
+		t.nodes = append(t.nodes, node{out, back})
 	}
 	return out
 }
 
 // grad returns the gradient of v to add to, and whether it already holds something: if not, its contents are undefined
-// and must be overwritten. It is empty for constants and for nil, where no gradient is wanted.
+// and must be overwritten. It is empty for constants and for nil, where no gradient is wanted. For a parameter's a share
+// waits until those before it are done with the operation.
 func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
+	if v != nil && !v.result && !v.Grad.Empty() {
+		t.whole.Wait()
+	}
+	return t.gradInTurn(v)
+}
+
+// gradInTurn is grad for an operation that waits for its turn.
+func (t *Tape) gradInTurn(v *Var) (g tensor.Tensor, add bool) {
 	if v == nil || v.Grad.Empty() && !v.result {
 		return tensor.Tensor{}, false
+	}
+	if !v.result && !t.turn.First() {
+		return v.Grad, true // the first share has begun it
 	}
 	switch {
 	case v.Grad.Empty():
@@ -180,6 +213,15 @@ func (t *Tape) grad(v *Var) (g tensor.Tensor, add bool) {
 // sum returns the gradient of v to add to: what grad returns, zeroed if it was new.
 func (t *Tape) sum(v *Var) tensor.Tensor {
 	g, add := t.grad(v)
+	if !add {
+		clear(g.Data)
+	}
+	return g
+}
+
+// sumInTurn is sum for an operation that waits for its turn.
+func (t *Tape) sumInTurn(v *Var) tensor.Tensor {
+	g, add := t.gradInTurn(v)
 	if !add {
 		clear(g.Data)
 	}

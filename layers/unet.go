@@ -125,10 +125,26 @@ type Condition struct {
 	Train   bool        // apply dropout
 }
 
+// images returns the condition for images n0…n1.
+func (c Condition) images(n0, n1 int) Condition {
+	if c.Labels != nil {
+		c.Labels = c.Labels[n0:n1]
+	}
+	c.Dropout.First += uint64(n0)
+	return c
+}
+
 // Forward returns the network's output for images x [N H W In] at time steps t, one per image: [N H W Out]. H and W
-// must be divisible by 2 for every level but the last.
+// must be divisible by 2 for every level but the last. Processors share the images, see autograd.Tape.Apart.
 func (u *UNet) Forward(tp *autograd.Tape, x *autograd.Var, t []int, cond Condition) *autograd.Var {
 	u.check(x, t, cond)
+	return tp.Apart(x, func(tp *autograd.Tape, x *autograd.Var, n0, n1 int) *autograd.Var {
+		return u.forward(tp, x, t[n0:n1], cond.images(n0, n1))
+	})
+}
+
+// forward is Forward on one tape.
+func (u *UNet) forward(tp *autograd.Tape, x *autograd.Var, t []int, cond Condition) *autograd.Var {
 	c := &call{Tape: tp, method: u.Method}
 	if cond.Train {
 		c.drop = cond.Dropout

@@ -3,7 +3,6 @@ package tensor
 import (
 	"fmt"
 	"math"
-	"runtime"
 
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
@@ -19,7 +18,7 @@ import (
 func Attention(y, q, k, v Tensor, heads int) {
 	a := attentionDims("Attention", heads, y, q, k, v)
 	c := attentions.take(attentionCall{attention: a, y: y, q: q, k: k, v: v, blocks: 1})
-	if a.n*a.heads < 2*runtime.GOMAXPROCS(0) { // for a few images the queries of a head are shared out
+	if a.n*a.heads < 2*par.Workers() { // for a few images the queries of a head are shared out
 		c.blocks = (a.t + queryBlock - 1) / queryBlock
 	}
 	par.For(a.n*a.heads*c.blocks, c.forward)

@@ -43,10 +43,10 @@ func BenchmarkConv2D(b *testing.B) {
 				gflops(b, macs, func() { tensor.Conv2D(y, x, w, bias, v, nil) })
 			})
 			b.Run(name("input-gradient"), func(b *testing.B) {
-				gflops(b, macs, func() { tensor.Conv2DGrad(dx, false, Tensor{}, Tensor{}, x, w, dy, v, nil) })
+				gflops(b, macs, func() { tensor.Conv2DGrad(dx, false, Tensor{}, Tensor{}, x, w, dy, v, nil, nil) })
 			})
 			b.Run(name("weight-gradient"), func(b *testing.B) {
-				gflops(b, macs, func() { tensor.Conv2DGrad(Tensor{}, false, dw, Tensor{}, x, w, dy, v, nil) })
+				gflops(b, macs, func() { tensor.Conv2DGrad(Tensor{}, false, dw, Tensor{}, x, w, dy, v, nil, nil) })
 			})
 		}
 	}
@@ -87,7 +87,7 @@ func BenchmarkUpConv(b *testing.B) {
 				gflops(b, macs, func() { tensor.UpConv(y, x, w, bias, m.method, nil) })
 			})
 			b.Run(name+"/"+m.name+"/backward", func(b *testing.B) {
-				gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy, m.method, nil) })
+				gflops(b, 2*macs, func() { tensor.UpConvGrad(dx, false, dw, db, x, w, dy, m.method, nil, nil) })
 			})
 		}
 	}
@@ -103,7 +103,7 @@ func BenchmarkLinear(b *testing.B) {
 		name := fmt.Sprintf("%d×%d×%d→%d", s.n, s.positions, s.in, s.out)
 		b.Run(name+"/forward", func(b *testing.B) { gflops(b, macs, func() { tensor.Linear(y, x, w, bias, nil) }) })
 		b.Run(name+"/backward", func(b *testing.B) {
-			gflops(b, 2*macs, func() { tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil) })
+			gflops(b, 2*macs, func() { tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil, nil) })
 		})
 	}
 }
@@ -138,7 +138,7 @@ func BenchmarkGroupNorm(b *testing.B) {
 		b.Run(name+"/backward", func(b *testing.B) {
 			b.SetBytes(int64(12 * len(x.Data))) // reads x and dy, writes dx
 			for b.Loop() {
-				tensor.GroupNormGrad(dx, false, dgamma, dbeta, stats, x, dy, m)
+				tensor.GroupNormGrad(dx, false, dgamma, dbeta, stats, x, dy, m, nil)
 			}
 		})
 	}

@@ -111,6 +111,8 @@ type BlockGrad struct {
 	PerImage    Tensor
 
 	ShortcutW, ShortcutB Tensor
+
+	Turn *Turn // to add to the gradients of parameters; may be nil
 }
 
 func (g BlockGrad) check(d convDims, x, join Tensor, c Shortcut) {
@@ -144,7 +146,7 @@ func NormSiLUConvGrad(dst BlockGrad, stats, x, dy Tensor, b Block, packs *Packs)
 	for _, p := range g.inputs() {
 		p.short.done()
 	}
-	paramGrads(dst.Gamma, dst.Beta, g.sums)
+	paramGrads(dst.Gamma, dst.Beta, g.sums, dst.Turn)
 	g.channelGrads()
 	giveWork(g.sums)
 	giveWork(g.dyBySum)
@@ -171,7 +173,7 @@ func (g *blockGrad) channelGrads() {
 		simd.Axpy(g.dst.PerImage.Data, 1, g.dyBySum)
 	}
 	if !g.dst.B.Empty() {
-		addImageSums(g.dst.B.Data, g.dyBySum)
+		addInTurn(g.dst.B.Data, g.dyBySum, g.dst.Turn)
 	}
 }
 
@@ -183,7 +185,7 @@ func (g *blockGrad) winograd(f *winograd, packs *Packs) {
 	g.shortcut(packs)
 	f.addWeightGrad(g.dst.W, !g.dst.AddW, &g.s, g.dy, g.dyBySum, back{
 		u: u, then: [2]Tensor{g.dst.X, g.dst.Join}, do: g.images, unit: g.unit(),
-	})
+	}, g.dst.Turn)
 	u.done()
 }
 
@@ -194,7 +196,7 @@ func (g *blockGrad) direct(packs *Packs) {
 		clear(g.dst.W.Data)
 	}
 	if !g.dst.W.Empty() {
-		g.d.directWeightGrad(g.dst.W, &g.s, g.dy)
+		g.d.directWeightGrad(g.dst.W, &g.s, g.dy, g.dst.Turn)
 	}
 	g.shortcut(packs)
 	size := g.d.h * g.d.w * g.d.cin
@@ -284,7 +286,7 @@ func (g *blockGrad) shortcut(packs *Packs) {
 	for i := range g.inputs() {
 		p := &g.joined[i]
 		w := rowsOf(c.W, p.from, p.to)
-		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, p.from, p.to), bias, p.x, w, c.S, nil)
+		LinearGrad(Tensor{}, false, rowsOf(g.dst.ShortcutW, p.from, p.to), bias, p.x, w, c.S, nil, g.dst.Turn)
 		bias = Tensor{} // is added once
 		if !p.dx.Empty() {
 			p.short = packs.packed(w, panelsGrad, panelSize(out, p.to-p.from), func(to []float32) { packTransposed(to, out, w.Data, p.to-p.from, out) })

@@ -33,9 +33,9 @@ func composed(x, dy Tensor, b tensor.Block) blockGradients {
 	}
 	da, du := undefined(x.Shape...), tensor.New(x.Shape...)
 	tensor.AddPerImageGrad(g.dPerImage, dy)
-	tensor.Conv2DGrad(da, false, g.dw, g.db, activated, b.W, dy, v, nil)
+	tensor.Conv2DGrad(da, false, g.dw, g.db, activated, b.W, dy, v, nil, nil)
 	tensor.SiLUGrad(du, normed, da)
-	tensor.GroupNormGrad(g.dx, false, g.dgamma, g.dbeta, g.stats, x, du, b.Norm)
+	tensor.GroupNormGrad(g.dx, false, g.dgamma, g.dbeta, g.stats, x, du, b.Norm, nil)
 	return g
 }
 

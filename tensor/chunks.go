@@ -1,8 +1,6 @@
 package tensor
 
 import (
-	"runtime"
-
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -15,27 +13,30 @@ const GradChunk = 16
 // partialChunks is the number of chunks summed at a time, which bounds the memory of the partial sums.
 const partialChunks = 8
 
-// chunkRuns are some of the chunks of n images, in runs of neighbours. The first run goes to the gradient as it is summed,
-// the others to part, or where that is nil to their workers' own memory, to be added when their turn comes.
+// chunkRuns are some of the chunks of n images, in runs of neighbours: all of them for one worker, or else each by itself,
+// so that a worker that is early can help. The first run goes to the gradient, the others to part, to be added after it.
 type chunkRuns struct {
 	n, first, count, runs int
-	part                  []float32 // the sums of all chunks but the first, of which each is a run then
+	part                  []float32 // the sums of all chunks but the first; nil for one run
+	turn                  *Turn     // to add to the gradient
 }
 
 // eachRuns calls do for one partialChunks of the chunks after the other.
 func eachRuns(n int, do func(c chunkRuns)) {
 	for first, chunks := 0, chunkCount(n); first < chunks; first += partialChunks {
-		count := min(partialChunks, chunks-first)
-		do(chunkRuns{n: n, first: first, count: count, runs: min(count, runtime.GOMAXPROCS(0))})
+		c := chunkRuns{n: n, first: first, count: min(partialChunks, chunks-first), runs: 1}
+		if par.Workers() > 1 {
+			c.runs = c.count
+		}
+		do(c)
 	}
 }
 
-// sumRuns is eachRuns for sums that go to dw, of products for so many pixels of an image, and adds what do leaves in part.
-func sumRuns(dw []float32, n, pixels int, do func(c chunkRuns)) {
+// sumRuns is eachRuns for sums that go to dw in turn, and adds what do leaves in part.
+func sumRuns(dw []float32, n int, turn *Turn, do func(c chunkRuns)) {
 	eachRuns(n, func(c chunkRuns) {
-		own := c.runs == 1 || c.runs <= ownRuns && GradChunk*pixels*len(dw) <= ownWork
-		if !own {
-			c.runs = c.count // so that who is early can help
+		c.turn = turn
+		if c.runs > 1 {
 			c.part = takeWork((c.count - 1) * len(dw))
 		}
 		do(c)
@@ -44,16 +45,8 @@ func sumRuns(dw []float32, n, pixels int, do func(c chunkRuns)) {
 			giveWork(c.part)
 		}
 	})
+	turn.Done()
 }
-
-// Up to so many runs, and up to so many multiplications a chunk, each worker keeps what it sums and adds it itself. Memory
-// that cores write and read in turn costs dearly where they share no cache: with two such cores of a Zen 4 a training step
-// of small layers takes 5 % less than if both add. With more runs adding them one by one takes longer than that, and with
-// larger chunks it matters more that a worker that is early can take one: the preset mnist takes 1 % less.
-const (
-	ownRuns = 2
-	ownWork = 1 << 26
-)
 
 // chunkCount is the number of chunks of n images.
 func chunkCount(n int) int { return (n + GradChunk - 1) / GradChunk }
@@ -104,17 +97,17 @@ func (c *addition) span(i int, _ *par.Scratch) {
 // cache.
 const partSpan = 1 << 12
 
-// weightGrad adds the gradient of weights dw [Taps Rows Cols], a sum over n images of so many pixels. one(dst, n0, n1, r0,
-// r1, mem) must compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one
-// chain of additions per element in order of the images.
+// weightGrad adds in turn the gradient of weights dw [Taps Rows Cols], a sum over n images. one(dst, n0, n1, r0, r1, mem) must
+// compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one chain of additions
+// per element in order of the images.
 //
 // Where there are few chunks, each is cut into blocks of rows, no more than keep all processors busy, as every block reads
 // all of dy.
-func weightGrad(dw []float32, n, pixels, taps, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
+func weightGrad(dw []float32, n, taps, rows, cols int, turn *Turn, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch)) {
 	c := gradSums.take(gradSum{dw: dw, taps: taps, rows: rows, cols: cols, blocks: rowBlocks(n, rows), one: one})
-	sumRuns(dw, n, pixels, func(runs chunkRuns) {
+	sumRuns(dw, n, turn, func(runs chunkRuns) {
 		c.chunkRuns = runs
-		par.ForInTurn(c.runs*c.blocks, c.piece)
+		par.For(c.runs*c.blocks, c.piece)
 	})
 	gradSums.give(c)
 }
@@ -122,7 +115,7 @@ func weightGrad(dw []float32, n, pixels, taps, rows, cols int, one func(dst []fl
 // rowBlocks is the number of blocks of rows that a chunk of n images is cut into.
 func rowBlocks(n, rows int) int {
 	if chunks := chunkCount(n); chunks < partialChunks {
-		return max(1, min((rows+15)/16, (runtime.GOMAXPROCS(0)+chunks-1)/max(1, chunks)))
+		return max(1, min((rows+15)/16, (par.Workers()+chunks-1)/max(1, chunks)))
 	}
 	return 1
 }
@@ -138,36 +131,30 @@ type gradSum struct {
 
 var gradSums frames[gradSum]
 
-// piece sums a block of rows for a run of chunks.
-func (c *gradSum) piece(i int, mem *par.Scratch, turn par.Turn) {
+// piece sums a block of rows for a run of chunks. What it may not add yet it keeps.
+func (c *gradSum) piece(i int, mem *par.Scratch) {
 	r, b := i/c.blocks, i%c.blocks
 	r0, r1 := b*c.rows/c.blocks, (b+1)*c.rows/c.blocks
 	k0, k1 := c.run(r)
-	size, held := len(c.dw), k1-k0
-	switch {
-	case r == 0:
-		held = 1 // for it is added at once
-	case c.part != nil:
-		held = 0
+	if r > 0 {
+		n0, n1 := c.images(k0)
+		c.one(c.shared(k0, len(c.dw)), n0, n1, r0, r1, mem)
+		return
 	}
-	own := mem.Floats(held * size)
+	size, held, room := len(c.dw), 0, k1-k0
+	if c.turn.Ready() {
+		room = min(1, room)
+	}
+	own := mem.Floats(room * size)
 	for k := k0; k < k1; k++ {
-		part := own
-		switch {
-		case held == 0:
-			part = c.shared(k, size)
-		case r > 0:
-			part = own[(k-k0)*size:]
-		}
 		n0, n1 := c.images(k)
-		mem.Within(func() { c.one(part[:size], n0, n1, r0, r1, mem) })
-		if r == 0 {
-			c.add(own, r0, r1)
+		mem.Within(func() { c.one(own[held*size:][:size], n0, n1, r0, r1, mem) })
+		held++
+		if c.turn.Ready() || k == k1-1 {
+			c.turn.Wait()
+			c.add(own[:held*size], r0, r1)
+			held = 0
 		}
-	}
-	if r > 0 && held > 0 {
-		turn.Wait()
-		c.add(own, r0, r1)
 	}
 }
 
@@ -177,16 +164,18 @@ func (c *gradSum) add(parts []float32, r0, r1 int) {
 	addParts(c.dw[at:], tap, parts[at:], len(c.dw), tap, c.taps, (r1-r0)*c.cols)
 }
 
-// chunkSums calls add with the sums over count chunks of n images from first on, laid end to end in part, one such call
-// after the other. one(dst, n0, n1, r0, r1, mem) must compute rows r0…r1 of those over images n0…n1, see weightGrad.
-func chunkSums(n, rows, cols int, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch), add func(part []float32, first, count int)) {
+// chunkSums calls add in turn with the sums over count chunks of n images from first on, laid end to end in part, one such
+// call after the other. one(dst, n0, n1, r0, r1, mem) must compute rows r0…r1 of those over images n0…n1, see weightGrad.
+func chunkSums(n, rows, cols int, turn *Turn, one func(dst []float32, n0, n1, r0, r1 int, mem *par.Scratch), add func(part []float32, first, count int)) {
 	c := chunkCalls.take(chunkSum{rows: rows, size: rows * cols, blocks: rowBlocks(n, rows), one: one})
 	c.part = takeWork(min(chunkCount(n), partialChunks) * c.size)
 	eachRuns(n, func(runs chunkRuns) {
 		c.chunkRuns = runs
 		par.For(c.count*c.blocks, c.piece)
+		turn.Wait()
 		add(c.part, c.first, c.count)
 	})
+	turn.Done()
 	giveWork(c.part)
 	chunkCalls.give(c)
 }

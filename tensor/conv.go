@@ -1,8 +1,6 @@
 package tensor
 
 import (
-	"runtime"
-
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -22,8 +20,9 @@ func Conv2D(y, x, w, b Tensor, v Window, packs *Packs) {
 	d.conv(y, &source{x: x}, w, epilogue{bias: b}, packs)
 }
 
-// Conv2DGrad adds the gradients of Conv2D. dx is overwritten instead if add is false. packs may be nil.
-func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *Packs) {
+// Conv2DGrad adds the gradients of Conv2D, dw and db in turn. dx is overwritten instead if add is false. packs and turn may
+// be nil.
+func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *Packs, turn *Turn) {
 	d := v.dims("Conv2DGrad", dy, x, w)
 	checkOptional("Conv2DGrad: dx", dx, x.Shape...)
 	checkOptional("Conv2DGrad: dw", dw, w.Shape...)
@@ -36,10 +35,10 @@ func Conv2DGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, v Window, packs *P
 		}
 	}
 	if !db.Empty() {
-		addColumnSums(db.Data, dy)
+		addColumnSums(db.Data, dy, turn)
 	}
 	if !dw.Empty() {
-		d.weightGrad(dw, &source{x: x}, dy)
+		d.weightGrad(dw, &source{x: x}, dy, turn)
 	}
 }
 
@@ -54,12 +53,12 @@ func (d convDims) conv(y Tensor, s *source, w Tensor, e epilogue, packs *Packs) 
 	}
 }
 
-// weightGrad adds the weight gradient for the images that s makes.
-func (d convDims) weightGrad(dw Tensor, s *source, dy Tensor) {
+// weightGrad adds in turn the weight gradient for the images that s makes.
+func (d convDims) weightGrad(dw Tensor, s *source, dy Tensor, turn *Turn) {
 	if f := d.winograd(); f != nil {
-		f.addWeightGrad(dw, false, s, dy, nil, back{})
+		f.addWeightGrad(dw, false, s, dy, nil, back{}, turn)
 	} else {
-		d.directWeightGrad(dw, s, dy)
+		d.directWeightGrad(dw, s, dy, turn)
 	}
 }
 
@@ -115,7 +114,7 @@ func (e *epilogue) begin(g *simd.Gemm, at, n, c0 int, start []float32) {
 // read.
 func eachBand(n, group, rows int, s *source, one func(n0, n1, r0, r1 int, mem *par.Scratch)) {
 	const band = 8
-	if rows <= band || n >= 2*runtime.GOMAXPROCS(0) {
+	if rows <= band || n >= 2*par.Workers() {
 		par.For((n+group-1)/group, func(i int, mem *par.Scratch) {
 			n0, n1 := i*group, min((i+1)*group, n)
 			s.begin(n0, n1, mem)
@@ -133,7 +132,7 @@ func eachBand(n, group, rows int, s *source, one func(n0, n1, r0, r1 int, mem *p
 // imageGroup is the number of images that one piece takes, at most so many, so that all processors have equally many
 // pieces.
 func imageGroup(n, most int) int {
-	procs := runtime.GOMAXPROCS(0)
+	procs := par.Workers()
 	rounds := max(1, (n+most*procs-1)/(most*procs))
 	return max(1, (n+rounds*procs-1)/(rounds*procs))
 }

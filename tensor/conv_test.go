@@ -167,7 +167,7 @@ func checkConv(t *testing.T, c convCase) {
 
 		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 		for k, factor := range []float64{1, 2} { // overwritten, then added to
-			tensor.Conv2DGrad(dx, k > 0, dw, db, x, w, dy, v, nil)
+			tensor.Conv2DGrad(dx, k > 0, dw, db, x, w, dy, v, nil, nil)
 			near(t, what("dx"), dx, want.dx, factor, m.tolerance*depthDX)
 			near(t, what("dw"), dw, want.dw, factor, m.tolerance*depthDW)
 			near(t, what("db"), db, want.db, factor, directTolerance*depthDW)
@@ -195,15 +195,17 @@ func TestPacksAreSharedByAll(t *testing.T) {
 				v := tensor.Same3
 				v.Method = m.method
 				check(m.name+" y", func(y Tensor, p *tensor.Packs) { tensor.Conv2D(y, x, w, none, v, p) }, x.Shape)
-				check(m.name+" dx", func(y Tensor, p *tensor.Packs) { tensor.Conv2DGrad(y, false, none, none, x, w, x, v, p) }, x.Shape)
+				check(m.name+" dx", func(y Tensor, p *tensor.Packs) { tensor.Conv2DGrad(y, false, none, none, x, w, x, v, p, nil) }, x.Shape)
 				check(m.name+" UpConv y", func(y Tensor, p *tensor.Packs) { tensor.UpConv(y, x, w, none, m.method, p) }, large.Shape)
-				check(m.name+" UpConv dx", func(y Tensor, p *tensor.Packs) { tensor.UpConvGrad(y, false, none, none, x, w, large, m.method, p) }, x.Shape)
+				check(m.name+" UpConv dx", func(y Tensor, p *tensor.Packs) {
+					tensor.UpConvGrad(y, false, none, none, x, w, large, m.method, p, nil)
+				}, x.Shape)
 			}
 			matrix := w.Reshape(9*32, 32)
 			rows := random(5, 2, 9*32)
 			check("Linear y", func(y Tensor, p *tensor.Packs) { tensor.Linear(y, rows, matrix, none, p) }, []int{2, 32})
 			check("Linear dx", func(y Tensor, p *tensor.Packs) {
-				tensor.LinearGrad(y, false, none, none, rows, matrix, random(6, 2, 32), p)
+				tensor.LinearGrad(y, false, none, none, rows, matrix, random(6, 2, 32), p, nil)
 			}, rows.Shape)
 		}
 		if pass == 2 {
@@ -226,8 +228,8 @@ func TestConv2DOf1x1IsLinear(t *testing.T) {
 	near(t, "y", yc, float64s(y), 1, directTolerance*math.Sqrt(33))
 	dx, dw, db := undefined(x.Shape...), tensor.New(33, 70), tensor.New(70)
 	dxc, dwc, dbc := undefined(x.Shape...), tensor.New(1, 1, 33, 70), tensor.New(70)
-	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil)
-	tensor.Conv2DGrad(dxc, false, dwc, dbc, x, kernel, dy, v, nil)
+	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil, nil)
+	tensor.Conv2DGrad(dxc, false, dwc, dbc, x, kernel, dy, v, nil, nil)
 	near(t, "dx", dxc, float64s(dx), 1, directTolerance*math.Sqrt(70))
 	near(t, "dw", dwc, float64s(dw), 1, directTolerance*math.Sqrt(17*15))
 	near(t, "db", dbc, float64s(db), 1, directTolerance*math.Sqrt(17*15))
@@ -248,7 +250,7 @@ func TestWinogradRounding(t *testing.T) {
 			v.Method = m.method
 			y, dx, dw := undefined(dy.Shape...), undefined(x.Shape...), tensor.New(w.Shape...)
 			tensor.Conv2D(y, x, w, b, v, nil)
-			tensor.Conv2DGrad(dx, false, dw, Tensor{}, x, w, dy, v, nil)
+			tensor.Conv2DGrad(dx, false, dw, Tensor{}, x, w, dy, v, nil, nil)
 			for _, r := range []struct {
 				name string
 				got  Tensor

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"ddpm/tensor"
 )
@@ -18,8 +19,8 @@ type layer struct {
 	params [][]int
 
 	forward func(y Tensor, in, p []Tensor)
-	// grad writes the gradients of the inputs, adding if add, and adds those of the parameters.
-	grad func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor)
+	// grad writes the gradients of the inputs, adding if add, and adds those of the parameters in turn.
+	grad func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn)
 }
 
 func convLayer(h, w, cin, cout, kernel int, v tensor.Window, method string) layer {
@@ -28,8 +29,8 @@ func convLayer(h, w, cin, cout, kernel int, v tensor.Window, method string) laye
 		name:   fmt.Sprintf("Conv2D %d×%dx%d→%d kernel %d stride %d %s", h, w, cin, cout, kernel, v.Stride, method),
 		inputs: [][]int{{h, w, cin}}, result: []int{oh, ow, cout}, params: [][]int{{kernel, kernel, cin, cout}, {cout}},
 		forward: func(y Tensor, in, p []Tensor) { tensor.Conv2D(y, in[0], p[0], p[1], v, nil) },
-		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-			tensor.Conv2DGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, v, nil)
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
+			tensor.Conv2DGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, v, nil, turn)
 		},
 	}
 }
@@ -50,7 +51,7 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 			b, stats := block(in, p)
 			tensor.NormSiLUConv(y, stats, in[0], b, nil)
 		},
-		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
 			b, stats := block(in, p)
 			tensor.NormSiLUConv(undefined(dy.Shape...), stats, in[0], b, nil)
 			if !add {
@@ -58,7 +59,7 @@ func blockLayer(h, w, cin, cout int, m tensor.Method, method string) layer {
 				clear(din[2].Data)
 			}
 			tensor.NormSiLUConvGrad(tensor.BlockGrad{
-				X: din[0], AddX: add, W: dp[0], AddW: true, B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1],
+				X: din[0], AddX: add, W: dp[0], AddW: true, B: dp[1], Gamma: dp[2], Beta: dp[3], PerImage: din[1], Turn: turn,
 			}, stats, in[0], dy, b, nil)
 			tensor.Accumulate(din[2], true, dy)
 		},
@@ -85,12 +86,12 @@ func joinedLayer(h, w, first, second, cout, groups int) layer {
 			tensor.NormSiLUConv(y, stats, in[0], b, nil)
 			tensor.Add(y, y, b.Shortcut.S)
 		},
-		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+		grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
 			b, stats := block(in, p, undefined(dy.Shape...))
 			tensor.NormSiLUConv(undefined(dy.Shape...), stats, in[0], b, nil)
 			b.Shortcut.S = dy
 			tensor.NormSiLUConvGrad(tensor.BlockGrad{
-				X: din[0], AddX: add, Join: din[1], AddJoin: add, W: dp[0], AddW: true, Gamma: dp[1], Beta: dp[2], ShortcutW: dp[3],
+				X: din[0], AddX: add, Join: din[1], AddJoin: add, W: dp[0], AddW: true, Gamma: dp[1], Beta: dp[2], ShortcutW: dp[3], Turn: turn,
 			}, stats, in[0], dy, b, nil)
 		},
 	}
@@ -129,7 +130,7 @@ func layers() []layer {
 		{
 			name: "Attention 70×3·11", inputs: [][]int{{70, 33}, {70, 33}, {70, 33}}, result: []int{70, 33},
 			forward: func(y Tensor, in, _ []Tensor) { tensor.Attention(y, in[0], in[1], in[2], 3) },
-			grad: func(din []Tensor, add bool, _ []Tensor, in, _ []Tensor, dy Tensor) {
+			grad: func(din []Tensor, add bool, _ []Tensor, in, _ []Tensor, dy Tensor, _ *tensor.Turn) {
 				for _, d := range din {
 					if !add {
 						clear(d.Data)
@@ -144,11 +145,11 @@ func layers() []layer {
 				m := tensor.Norm{Gamma: p[0], Beta: p[1], Groups: 8, Eps: 1e-5}
 				tensor.GroupNorm(y, undefined(m.StatsShape(y.Shape[0])...), in[0], m)
 			},
-			grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
+			grad: func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
 				m := tensor.Norm{Gamma: p[0], Beta: p[1], Groups: 8, Eps: 1e-5}
 				stats := undefined(m.StatsShape(dy.Shape[0])...)
 				tensor.GroupNorm(undefined(dy.Shape...), stats, in[0], m)
-				tensor.GroupNormGrad(din[0], add, dp[0], dp[1], stats, in[0], dy, m)
+				tensor.GroupNormGrad(din[0], add, dp[0], dp[1], stats, in[0], dy, m, turn)
 			},
 		},
 		{
@@ -177,17 +178,17 @@ func layers() []layer {
 
 func linear(y Tensor, in, p []Tensor) { tensor.Linear(y, in[0], p[0], p[1], nil) }
 
-func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil)
+func linearGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
+	tensor.LinearGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, nil, turn)
 }
 
 func linearPair(transposed bool) func(y Tensor, in, p []Tensor) {
 	return func(y Tensor, in, p []Tensor) { tensor.LinearPair(y, in[0], pairOf(p, transposed), nil) }
 }
 
-func linearPairGrad(transposed bool) func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	return func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-		tensor.LinearPairGrad(din[0], add, tensor.PairGrad{W1: dp[0], B1: dp[1], W2: dp[2], B2: dp[3]}, in[0], pairOf(p, transposed), dy, nil)
+func linearPairGrad(transposed bool) func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
+	return func(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
+		tensor.LinearPairGrad(din[0], add, tensor.PairGrad{W1: dp[0], B1: dp[1], W2: dp[2], B2: dp[3], Turn: turn}, in[0], pairOf(p, transposed), dy, nil)
 	}
 }
 
@@ -197,8 +198,8 @@ func pairOf(p []Tensor, transposed bool) tensor.Pair {
 
 func upConv(y Tensor, in, p []Tensor) { tensor.UpConv(y, in[0], p[0], p[1], tensor.Auto, nil) }
 
-func upConvGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor) {
-	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, tensor.Auto, nil)
+func upConvGrad(din []Tensor, add bool, dp []Tensor, in, p []Tensor, dy Tensor, turn *tensor.Turn) {
+	tensor.UpConvGrad(din[0], add, dp[0], dp[1], in[0], p[0], dy, tensor.Auto, nil, turn)
 }
 
 // run is all that a layer computes on a batch.
@@ -220,6 +221,11 @@ func (l layer) data(n int) (in, p []Tensor, dy Tensor) {
 
 // run computes everything for images n0…n1 of a batch. The gradients of the parameters are added to dp.
 func (l layer) run(in, p []Tensor, dy Tensor, n0, n1 int, dp []Tensor) run {
+	return l.share(in, p, dy, n0, n1, dp, nil)
+}
+
+// share is run for a share of the batch, which adds in turn.
+func (l layer) share(in, p []Tensor, dy Tensor, n0, n1 int, dp []Tensor, turn *tensor.Turn) run {
 	r := run{y: undefined(append([]int{n1 - n0}, l.result...)...), dp: dp}
 	part := make([]Tensor, len(in))
 	for i, x := range in {
@@ -227,7 +233,7 @@ func (l layer) run(in, p []Tensor, dy Tensor, n0, n1 int, dp []Tensor) run {
 		r.din = append(r.din, undefined(part[i].Shape...))
 	}
 	l.forward(r.y, part, p)
-	l.grad(r.din, false, dp, part, p, images(dy, n0, n1))
+	l.grad(r.din, false, dp, part, p, images(dy, n0, n1), turn)
 	return r
 }
 
@@ -302,8 +308,38 @@ func TestPartsOfABatchAdd(t *testing.T) {
 	}
 }
 
-// A weight gradient is that of one chunk of images after the other, in any number of runs: where each worker adds what it
-// has summed, where chunks are so large that all do, and where the chunks are more than are summed at a time.
+// Shares of a batch, of several chunks each and of a different number, may be computed at once: whichever is early waits
+// for its turn, with what it has summed so far.
+func TestSharesAddInTurn(t *testing.T) {
+	const n = 12*tensor.GradChunk + 5
+	cuts := []int{0, tensor.GradChunk, 3 * tensor.GradChunk, 12 * tensor.GradChunk, n}
+	for _, l := range layers() {
+		in, p, dy := l.data(n)
+		want := l.run(in, p, dy, 0, n, l.zeros())
+		for _, procs := range []int{1, 4} {
+			old := runtime.GOMAXPROCS(procs)
+			dp, turns := l.zeros(), tensor.NewTurns(len(cuts)-1)
+			for _, turn := range turns {
+				turn.Begin()
+			}
+			var wg sync.WaitGroup
+			for i := len(turns) - 1; i >= 0; i-- {
+				wg.Go(func() {
+					time.Sleep(time.Duration(len(turns)-1-i) * time.Millisecond)
+					l.share(in, p, dy, cuts[i], cuts[i+1], dp, turns[i])
+				})
+			}
+			wg.Wait()
+			runtime.GOMAXPROCS(old)
+			for i := range p {
+				identical(t, fmt.Sprintf("%s, %d processors: gradient of parameter %d", l.name, procs, i), dp[i].Data, want.dp[i].Data)
+			}
+		}
+	}
+}
+
+// A weight gradient is that of one chunk of images after the other, on any number of processors, and where the chunks are
+// more than are summed at a time.
 func TestChunksAddInOrder(t *testing.T) {
 	const n = 10*tensor.GradChunk + 3
 	for _, l := range []layer{
@@ -363,7 +399,7 @@ func TestUnwantedGradients(t *testing.T) {
 					din[k] = undefined(in[k].Shape...)
 				}
 			}
-			l.grad(din, false, only, in, p, dy)
+			l.grad(din, false, only, in, p, dy, nil)
 			identical(t, fmt.Sprintf("%s: gradient of parameter %d alone", l.name, i), only[i].Data, want.dp[i].Data)
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"ddpm/internal/simd"
 )
 
-// directWeightGrad adds dw[kh kw ci co] += Σ_{n i j} x̄[n, i·s+kh, j·s+kw, ci]·dy[n i j co]. The pieces are chunks of
+// directWeightGrad adds in turn dw[kh kw ci co] += Σ_{n i j} x̄[n, i·s+kh, j·s+kw, ci]·dy[n i j co]. The pieces are chunks of
 // images, and blocks of input channels where these are few.
-func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor) {
-	weightGrad(dw.Data, d.n, d.oh*d.ow, d.kh*d.kw, d.cin, d.cout, func(dst []float32, n0, n1, c0, c1 int, mem *par.Scratch) {
+func (d convDims) directWeightGrad(dw Tensor, s *source, dy Tensor, turn *Turn) {
+	weightGrad(dw.Data, d.n, d.kh*d.kw, d.cin, d.cout, turn, func(dst []float32, n0, n1, c0, c1 int, mem *par.Scratch) {
 		d.channelsGrad(dst, s, &source{x: dy}, n0, n1, c0, c1, 0, 0, mem)
 	})
 }

@@ -16,9 +16,9 @@ func Linear(y, x, w, b Tensor, packs *Packs) {
 	wp.done()
 }
 
-// LinearGrad adds the gradients of Linear: dx += dy·wᵀ, dw += xᵀ·dy, db += Σ dy. dx is overwritten instead if add is
-// false. The sums over rows run over GradChunk images at a time, in order. packs may be nil.
-func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
+// LinearGrad adds the gradients of Linear: dx += dy·wᵀ, and in turn dw += xᵀ·dy, db += Σ dy. dx is overwritten instead if
+// add is false. The sums over rows run over GradChunk images at a time, in order. packs and turn may be nil.
+func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs, turn *Turn) {
 	rows, in, out := linearDims("LinearGrad", dy, x, w, Tensor{})
 	checkOptional("LinearGrad: dx", dx, x.Shape...)
 	checkOptional("LinearGrad: dw", dw, in, out)
@@ -29,14 +29,16 @@ func LinearGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
 		wt.done()
 	}
 	if !db.Empty() {
-		addColumnSums(db.Data, dy)
+		addColumnSums(db.Data, dy, turn)
 	}
 	if !dw.Empty() {
 		c := rowsGrads.take(rowsGrad{x.Data, dy.Data, rows / x.Shape[0], in, out, dw.Data, x.Shape[0]})
 		if c.perImage == 1 {
+			turn.Wait()
 			par.For((in+gradRows-1)/gradRows, c.chunksOfRows)
+			turn.Done()
 		} else {
-			weightGrad(dw.Data, c.images, c.perImage, 1, in, out, c.block)
+			weightGrad(dw.Data, c.images, 1, in, out, turn, c.block)
 		}
 		rowsGrads.give(c)
 	}
@@ -246,12 +248,19 @@ func addRows(y []float32, yRow int, x, wp []float32, rows, in, depth, out int, b
 	g.Run()
 }
 
-// addColumnSums adds the sum of dy's rows to db, image by image. dy [N … Out].
-func addColumnSums(db []float32, dy Tensor) {
+// addColumnSums adds in turn the sum of dy's rows to db, image by image. dy [N … Out].
+func addColumnSums(db []float32, dy Tensor, turn *Turn) {
 	sums := takeWork(dy.Shape[0] * len(db))
 	imageSums(sums, dy)
-	addImageSums(db, sums)
+	addInTurn(db, sums, turn)
 	giveWork(sums)
+}
+
+// addInTurn is addImageSums in turn.
+func addInTurn(db, sums []float32, turn *Turn) {
+	turn.Wait()
+	addImageSums(db, sums)
+	turn.Done()
 }
 
 // addImageSums adds the rows of sums to db in order.

@@ -3,7 +3,10 @@ package tensor_test
 import (
 	"fmt"
 	"math"
+	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"ddpm/tensor"
 )
@@ -27,7 +30,7 @@ func TestLinearByHand(t *testing.T) {
 		0, 2, 1,
 	}, 2, 3)
 	dx, dw, db := undefined(2, 2), tensor.New(2, 3), tensor.New(3)
-	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil)
+	tensor.LinearGrad(dx, false, dw, db, x, w, dy, nil, nil)
 	near(t, "dx", dx, []float64{1, 0, 10, 102}, 1, 0)
 	near(t, "dw", dw, []float64{1, 6, 3, 2, 8, 4}, 1, 0)
 	near(t, "db", db, []float64{1, 2, 1}, 1, 0)
@@ -65,12 +68,44 @@ func TestLinearDefinition(t *testing.T) {
 		dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 		rows := math.Sqrt(float64(s.n * s.positions))
 		for k, factor := range []float64{1, 2} {
-			tensor.LinearGrad(dx, k > 0, dw, db, x, w, dy, nil)
+			tensor.LinearGrad(dx, k > 0, dw, db, x, w, dy, nil, nil)
 			near(t, what("dx"), dx, want.dx, factor, directTolerance*math.Sqrt(float64(s.out)))
 			near(t, what("dw"), dw, want.dw, factor, directTolerance*rows)
 			near(t, what("db"), db, want.db, factor, directTolerance*rows)
 		}
 	}
+}
+
+// The uses of all shares of a batch are one: none packs for keeping before the next.
+func TestPacksOfShares(t *testing.T) {
+	const shares = 3
+	w, x := random(1, 8, 32), random(3, 5, 8)
+	packs := tensor.NewPacks(math.MaxInt)
+	packs.Shares(shares)
+	before, y := undefined(5, 32), undefined(5, 32)
+	tensor.Linear(before, x, w, Tensor{}, nil)
+	for range shares {
+		tensor.Linear(y, x, w, Tensor{}, packs)
+		w.Data[0]++ // shows in the next, as nothing is kept
+	}
+	var wg sync.WaitGroup
+	var ys [shares]Tensor
+	for i := range ys {
+		wg.Go(func() {
+			ys[i] = undefined(5, 32)
+			tensor.Linear(ys[i], x, w, Tensor{}, packs)
+		})
+	}
+	wg.Wait()
+	tensor.Linear(y, x, w, Tensor{}, nil)
+	require.NotEqual(t, before.Data, y.Data)
+	for _, got := range ys {
+		identical(t, "second use", got.Data, y.Data)
+	}
+	w.Data[0]++
+	kept := undefined(5, 32)
+	tensor.Linear(kept, x, w, Tensor{}, packs)
+	identical(t, "kept", kept.Data, y.Data)
 }
 
 // Weights that are kept, from their second use on, are not packed again before Forget, so a change of theirs goes

@@ -50,8 +50,9 @@ func GroupNorm(y, stats, x Tensor, m Norm) {
 	normCalls.give(g)
 }
 
-// GroupNormGrad adds the gradients of GroupNorm, dx being overwritten instead if add is false.
-func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m Norm) {
+// GroupNormGrad adds the gradients of GroupNorm, dgamma and dbeta in turn. dx is overwritten instead if add is false. turn
+// may be nil.
+func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m Norm, turn *Turn) {
 	sameShape("GroupNormGrad", dy, x)
 	n, _, _, c := x.Dims4()
 	m.check("GroupNormGrad", c)
@@ -61,7 +62,7 @@ func GroupNormGrad(dx Tensor, add bool, dgamma, dbeta, stats, x, dy Tensor, m No
 	checkOptional("GroupNormGrad: dbeta", dbeta, c)
 	g := normCalls.take(normCall{Norm: m, y: dy, x: x, stats: stats, dx: dx, add: add, sums: takeWork(2 * n * c)})
 	par.For(n, g.backward)
-	paramGrads(dgamma, dbeta, g.sums)
+	paramGrads(dgamma, dbeta, g.sums, turn)
 	giveWork(g.sums)
 	normCalls.give(g)
 }
@@ -189,13 +190,13 @@ func (m Norm) gradFactors(st []float32, s channelSums, first, pixels int, mem *p
 	return ka, kb, kc
 }
 
-// paramGrads adds dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums [2 N C] holds each image's channelSums.
-func paramGrads(dgamma, dbeta Tensor, sums []float32) {
+// paramGrads adds in turn dbeta += Σ du and dgamma += Σ du·x̂ over images, in order. sums [2 N C] holds each image's channelSums.
+func paramGrads(dgamma, dbeta Tensor, sums []float32, turn *Turn) {
 	if !dbeta.Empty() {
-		addImageSums(dbeta.Data, sums[:len(sums)/2])
+		addInTurn(dbeta.Data, sums[:len(sums)/2], turn)
 	}
 	if !dgamma.Empty() {
-		addImageSums(dgamma.Data, sums[len(sums)/2:])
+		addInTurn(dgamma.Data, sums[len(sums)/2:], turn)
 	}
 }
 

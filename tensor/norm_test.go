@@ -56,7 +56,7 @@ func TestGroupNormDefinition(t *testing.T) {
 		dx, dgamma, dbeta := undefined(x.Shape...), tensor.New(s.c), tensor.New(s.c)
 		rows := math.Sqrt(float64(s.n * s.h * s.w))
 		for k, factor := range []float64{1, 2} {
-			tensor.GroupNormGrad(dx, k > 0, dgamma, dbeta, stats, x, dy, m)
+			tensor.GroupNormGrad(dx, k > 0, dgamma, dbeta, stats, x, dy, m, nil)
 			near(t, what("dx"), dx, want.dx, factor, 10*unitTolerance*largest*largest)
 			near(t, what("dgamma"), dgamma, want.dgamma, factor, directTolerance*rows*largest)
 			near(t, what("dbeta"), dbeta, want.dbeta, factor, directTolerance*rows)
@@ -85,7 +85,7 @@ func TestGroupNormOfLargeMean(t *testing.T) {
 		}
 	}
 	dx, dgamma, dbeta := undefined(x.Shape...), tensor.New(c), tensor.New(c)
-	tensor.GroupNormGrad(dx, false, dgamma, dbeta, stats, x, dy, m)
+	tensor.GroupNormGrad(dx, false, dgamma, dbeta, stats, x, dy, m, nil)
 	near(t, "dx", dx, want.dx, 1, largeMeanTolerance*3)
 	near(t, "dgamma", dgamma, want.dgamma, 1, largeMeanTolerance*math.Sqrt(n*side*side)*3)
 	near(t, "dbeta", dbeta, want.dbeta, 1, directTolerance*math.Sqrt(n*side*side))

@@ -33,7 +33,10 @@ func LinearPair(y, x Tensor, p Pair, packs *Packs) {
 }
 
 // PairGrad names the gradients of a LinearPair's weights that are wanted; each may be empty.
-type PairGrad struct{ W1, B1, W2, B2 Tensor }
+type PairGrad struct {
+	W1, B1, W2, B2 Tensor
+	Turn           *Turn // to add to them; may be nil
+}
 
 // LinearPairGrad adds the gradients of LinearPair: with G = xᵀ·dy and s = Σ dy,
 //
@@ -62,7 +65,7 @@ func LinearPairGrad(dx Tensor, add bool, dst PairGrad, x Tensor, p Pair, dy Tens
 	g.biases()
 	if !dst.W1.Empty() || !dst.W2.Empty() {
 		rows := rowsGrads.take(rowsGrad{x: x.Data, dy: dy.Data, perImage: d.positions / max(d.n, 1), in: d.in, out: d.out})
-		chunkSums(d.n, d.in, d.out, rows.block, g.add)
+		chunkSums(d.n, d.in, d.out, dst.Turn, rows.block, g.add)
 		rowsGrads.give(rows)
 	}
 	giveWork(g.back)
@@ -142,12 +145,12 @@ var pairGrads frames[pairGrad]
 // biases adds dB1 and dB2, image by image.
 func (g *pairGrad) biases() {
 	if !g.dst.B2.Empty() {
-		addImageSums(g.dst.B2.Data, g.sums)
+		addInTurn(g.dst.B2.Data, g.sums, g.dst.Turn)
 	}
 	if !g.dst.B1.Empty() {
 		sums := takeWork(g.n * g.mid)
 		rowsTimes(sums, g.sums, g.back, g.n, g.out, g.mid, nil, nil)
-		addImageSums(g.dst.B1.Data, sums)
+		addInTurn(g.dst.B1.Data, sums, g.dst.Turn)
 		giveWork(sums)
 	}
 }

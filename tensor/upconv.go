@@ -68,24 +68,25 @@ func (d upConv) phase(cin, cout int) convDims {
 	}
 }
 
-// UpConvGrad adds the gradients of UpConv. dx is overwritten instead if add is false. packs may be nil.
-func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *Packs) {
+// UpConvGrad adds the gradients of UpConv, dw and db in turn. dx is overwritten instead if add is false. packs and turn may
+// be nil.
+func UpConvGrad(dx Tensor, add bool, dw, db, x, w, dy Tensor, m Method, packs *Packs, turn *Turn) {
 	d := upDims("UpConvGrad", dy, x, w)
 	checkOptional("UpConvGrad: dx", dx, x.Shape...)
 	checkOptional("UpConvGrad: dw", dw, w.Shape...)
 	checkOptional("UpConvGrad: db", db, d.cout)
 	if f, phases := d.winograd(m); f != nil {
-		d.winogradGrad(f, phases, dx, add, dw, db, x, w, dy, packs)
+		d.winogradGrad(f, phases, dx, add, dw, db, x, w, dy, packs, turn)
 		return
 	}
 	if !db.Empty() {
-		addColumnSums(db.Data, dy)
+		addColumnSums(db.Data, dy, turn)
 	}
 	if !dx.Empty() {
 		d.inputGrad(dx, add, w, dy, packs)
 	}
 	if !dw.Empty() {
-		d.weightGrad(dw, x, dy)
+		d.weightGrad(dw, x, dy, turn)
 	}
 }
 
@@ -108,7 +109,7 @@ func (d upConv) winograd(m Method) (f *winograd, phases bool) {
 }
 
 // winogradGrad adds the gradients of w, b and x; the enlarged image's own exists for a group of images at a time.
-func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs) {
+func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, db, x, w, dy Tensor, packs *Packs, turn *Turn) {
 	g := upGrads.take(upGrad{dx: dx, add: add, dy: source{x: dy, half: phases}})
 	s, t := source{x: x, up: !phases}, f.tiling(d.n, d.h, d.w, d.cin, d.cout)
 	if phases {
@@ -131,9 +132,9 @@ func (d upConv) winogradGrad(f *winograd, phases bool, dx Tensor, add bool, dw, 
 		input = back{u: g.u, then: [2]Tensor{dx}, do: g.fold, unit: panelWidth}
 	}
 	sums := takeWork(d.n * d.cout)
-	t.addWeightGrad(dw, false, &s, dy, sums, input)
+	t.addWeightGrad(dw, false, &s, dy, sums, input, turn)
 	if !db.Empty() {
-		addImageSums(db.Data, sums)
+		addInTurn(db.Data, sums, turn)
 	}
 	giveWork(sums)
 	g.u.done()
@@ -223,10 +224,10 @@ func (d upConv) inputGrad(dx Tensor, add bool, w, dy Tensor, packs *Packs) {
 	wt.done()
 }
 
-// weightGrad adds dw: the gradients of the phases' kernels, chunk by chunk of images, unfolded.
-func (d upConv) weightGrad(dw, x, dy Tensor) {
+// weightGrad adds dw in turn: the gradients of the phases' kernels, chunk by chunk of images, unfolded.
+func (d upConv) weightGrad(dw, x, dy Tensor, turn *Turn) {
 	size := 4 * d.cin * d.cout
-	chunkSums(d.n, d.cin, 16*d.cout, func(dst []float32, n0, n1, c0, c1 int, mem *par.Scratch) {
+	chunkSums(d.n, d.cin, 16*d.cout, turn, func(dst []float32, n0, n1, c0, c1 int, mem *par.Scratch) {
 		for i := range 4 {
 			s, half := source{x: x}, source{x: dy, half: true, phase: i}
 			mem.Within(func() {

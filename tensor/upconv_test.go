@@ -51,16 +51,16 @@ func TestUpConvIsConvOfUpsample(t *testing.T) {
 			dx, dw, db := undefined(x.Shape...), tensor.New(w.Shape...), tensor.New(b.Shape...)
 			rows := math.Sqrt(float64(s.n * 4 * s.h * s.w))
 			for k, factor := range []float64{1, 2} {
-				tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy, m.method, nil)
+				tensor.UpConvGrad(dx, k > 0, dw, db, x, w, dy, m.method, nil, nil)
 				near(t, what("dx"), dx, dx64, factor, m.tolerance*math.Sqrt(float64(36*s.cout)))
 				near(t, what("dw"), dw, want.dw, factor, m.tolerance*rows)
 				near(t, what("db"), db, want.db, factor, directTolerance*rows)
 			}
 			only := tensor.New(w.Shape...)
-			tensor.UpConvGrad(Tensor{}, false, only, Tensor{}, x, w, dy, m.method, nil)
+			tensor.UpConvGrad(Tensor{}, false, only, Tensor{}, x, w, dy, m.method, nil, nil)
 			near(t, what("dw alone"), only, want.dw, 1, m.tolerance*rows)
 			only = undefined(x.Shape...)
-			tensor.UpConvGrad(only, false, Tensor{}, Tensor{}, x, w, dy, m.method, nil)
+			tensor.UpConvGrad(only, false, Tensor{}, Tensor{}, x, w, dy, m.method, nil, nil)
 			near(t, what("dx alone"), only, dx64, 1, m.tolerance*math.Sqrt(float64(36*s.cout)))
 		}
 	}

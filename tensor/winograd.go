@@ -1,8 +1,6 @@
 package tensor
 
 import (
-	"runtime"
-
 	"ddpm/internal/par"
 	"ddpm/internal/simd"
 )
@@ -131,7 +129,7 @@ type cut struct {
 func (c cut) whole() bool { return c.bands*c.splits == 1 }
 
 func (t *tiling) cut() cut {
-	procs := runtime.GOMAXPROCS(0)
+	procs := par.Workers()
 	c := cut{group: t.group(), bandRows: t.th}
 	groups := (t.n + c.group - 1) / c.group
 	if groups < 2*procs {
@@ -167,7 +165,7 @@ func (t *tiling) group() int {
 	if tiles >= block {
 		return 1
 	}
-	procs := runtime.GOMAXPROCS(0)
+	procs := par.Workers()
 	rounds := max(1, (t.n*tiles+block*procs/2)/(block*procs))
 	return (t.n + rounds*procs - 1) / (rounds * procs)
 }

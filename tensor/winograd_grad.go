@@ -1,8 +1,6 @@
 package tensor
 
 import (
-	"runtime"
-
 	"ddpm/internal/par"
 )
 
@@ -13,16 +11,16 @@ import (
 // input gradient, a convolution of dy, is made of as well. With UpConv's phases it is dy that is cut, for their V of x is
 // one for all.
 
-// addWeightGrad adds dw [3 3 Cin Cout], which may be empty, for the images that s makes, or overwrites it if set. With it
-// goes back, and sums [N Cout], which may be nil, is set to the sums of dy over pixels.
+// addWeightGrad adds in turn dw [3 3 Cin Cout], which may be empty, for the images that s makes, or overwrites it if set.
+// With it goes back, and sums [N Cout], which may be nil, is set to the sums of dy over pixels.
 //
 // A worker sums chunks of images, and with fewer chunks than workers each is cut in blocks of input channels, with the
 // input gradient of these or, where they do not go into its units, apart from it. So nothing transformed by one worker
 // is read by another, which cores that share no cache pay for dearly.
-func (f *winograd) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
+func (f *winograd) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back, turn *Turn) {
 	n, h, w, cin := s.dims()
 	t := f.tiling(n, h, w, cin, dy.Shape[3])
-	t.addWeightGrad(dw, set, s, dy, sums, back)
+	t.addWeightGrad(dw, set, s, dy, sums, back, turn)
 }
 
 // back is what is done with a weight gradient for each group of images, while they are in the cache.
@@ -40,7 +38,7 @@ type back struct {
 type region struct{ n0, n1, c0, c1 int }
 
 // addWeightGrad is winograd.addWeightGrad for images cut in tiles as t says, and dy in phases if it says so.
-func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back) {
+func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums []float32, back back, turn *Turn) {
 	g := tiledGrads.take(tiledGrad{tiling: *t, dw: dw.Data, set: set, s: *s, dy: source{x: dy}, sums: sums, back: back, backPos: kernelStride(t.cout, t.cin)})
 	defer tiledGrads.give(g)
 	if dw.Empty() {
@@ -51,10 +49,10 @@ func (t *tiling) addWeightGrad(dw Tensor, set bool, s *source, dy Tensor, sums [
 		return
 	}
 	count := max(1, min(chunkCount(t.n), partialChunks))
-	g.cutChannels((runtime.GOMAXPROCS(0) + count - 1) / count)
-	sumRuns(dw.Data, t.n, t.h*t.w, func(runs chunkRuns) {
+	g.cutChannels((par.Workers() + count - 1) / count)
+	sumRuns(dw.Data, t.n, turn, func(runs chunkRuns) {
 		g.runs = runs
-		par.ForInTurn(runs.runs*g.blocks, g.piece)
+		par.For(runs.runs*g.blocks, g.piece)
 	})
 	if g.apart {
 		g.others()
@@ -126,31 +124,42 @@ func (t *tiledGrad) passOn(dx []float32, first int) target {
 }
 
 // piece computes the weight gradient of a block of input channels for a run of chunks.
-func (t *tiledGrad) piece(i int, mem *par.Scratch, turn par.Turn) {
+func (t *tiledGrad) piece(i int, mem *par.Scratch) {
 	r, c := i/t.blocks, t.channels(i%t.blocks)
-	at, tap, size := c.s.from*t.cout, t.cin*t.cout, c.cin*t.cout
-	k0, k1 := t.runs.run(r)
-	var u, own []float32
+	at := c.s.from * t.cout
+	var u []float32
 	if c.u.wanted() {
 		u = c.u.in(mem)[at:]
 	}
-	if r > 0 && t.runs.part == nil {
-		own = mem.Floats((k1 - k0) * 9 * size)
+	if k0, k1 := t.runs.run(r); r > 0 {
+		c.chunk(k0, u, t.runs.shared(k0, len(t.dw))[at:], t.cin*t.cout, false, mem)
+	} else {
+		c.first(k0, k1, u, t.dw[at:], t.cin*t.cout, mem)
 	}
+}
+
+// first is piece for chunks k0…k1, which are added to dw, whose taps lie tap floats apart, as soon as they may be.
+func (t *tiledGrad) first(k0, k1 int, u, dw []float32, tap int, mem *par.Scratch) {
+	var own []float32 // chunks that may not
+	held, size := 0, t.cin*t.cout
 	for k := k0; k < k1; k++ {
-		switch {
-		case r == 0:
-			c.chunk(k, u, t.dw[at:], tap, k > 0 || !t.set, mem)
-		case t.runs.part != nil:
-			c.chunk(k, u, t.runs.shared(k, len(t.dw))[at:], tap, false, mem)
-		default:
-			c.chunk(k, u, own[(k-k0)*9*size:], size, false, mem)
+		ready := t.runs.turn.Ready()
+		if ready && held > 0 {
+			addParts(dw, tap, own[:held*9*size], 9*size, size, 9, size)
+			held = 0
 		}
+		if ready {
+			t.chunk(k, u, dw, tap, k > 0 || !t.set, mem)
+			continue
+		}
+		if own == nil {
+			own = mem.Floats((k1 - k) * 9 * size)
+		}
+		t.chunk(k, u, own[held*9*size:], size, false, mem)
+		held++
 	}
-	if own != nil {
-		turn.Wait()
-		addParts(t.dw[at:], tap, own, 9*size, size, 9, size)
-	}
+	t.runs.turn.Wait()
+	addParts(dw, tap, own[:held*9*size], 9*size, size, 9, size)
 }
 
 // channels returns what is computed for block b of the input channels.

@@ -23,11 +23,17 @@ func spans(n int, f func(lo, hi int)) {
 }
 
 // work is memory that an operation needs across its parallel pieces. Many sizes take turns, so a request is served by
-// the smallest idle slice that holds it, unless that is much too large. A new slice takes the place of the longest idle
-// one below it, whose requests it will serve, unless it is much too large for them.
+// the smallest idle slice that holds it, unless that is much too large, and of several the one last used in the same place.
+// A new slice takes the place of the longest idle one below it, whose requests it will serve, unless it is much too large
+// for them.
 var work struct {
 	sync.Mutex
-	idle [][]float32 // by length, shortest first
+	idle []workSlice // by length, shortest first
+}
+
+type workSlice struct {
+	data  []float32
+	place par.Place
 }
 
 // slack is how many times as long as asked for a slice may be.
@@ -35,15 +41,21 @@ const slack = 4
 
 // takeWork returns n floats with undefined contents; giveWork takes them back.
 func takeWork(n int) []float32 {
+	here := par.Here()
 	work.Lock()
 	defer work.Unlock()
-	i, _ := slices.BinarySearchFunc(work.idle, n, func(x []float32, n int) int { return len(x) - n })
+	i := firstWork(n)
 	var x []float32
-	if i < len(work.idle) && len(work.idle[i]) <= slack*n {
-		x = work.idle[i][:n]
+	if i < len(work.idle) && len(work.idle[i].data) <= slack*n {
+		for k := i; k < len(work.idle) && len(work.idle[k].data) == len(work.idle[i].data); k++ {
+			if work.idle[k].place == here {
+				i = k
+			}
+		}
+		x = work.idle[i].data[:n]
 		work.idle = slices.Delete(work.idle, i, i+1)
 	} else {
-		if i > 0 && n <= slack*len(work.idle[i-1]) {
+		if i > 0 && n <= slack*len(work.idle[i-1].data) {
 			work.idle = slices.Delete(work.idle, i-1, i)
 		}
 		x = mem.Floats(n)
@@ -54,10 +66,16 @@ func takeWork(n int) []float32 {
 
 func giveWork(x []float32) {
 	x = x[:cap(x)]
+	here := par.Here()
 	work.Lock()
 	defer work.Unlock()
-	i, _ := slices.BinarySearchFunc(work.idle, len(x), func(x []float32, n int) int { return len(x) - n })
-	work.idle = slices.Insert(work.idle, i, x)
+	work.idle = slices.Insert(work.idle, firstWork(len(x)), workSlice{x, here})
+}
+
+// firstWork returns the number of idle slices that are shorter than n.
+func firstWork(n int) int {
+	i, _ := slices.BinarySearchFunc(work.idle, n, func(x workSlice, n int) int { return len(x.data) - n })
+	return i
 }
 
 // frames keeps the descriptions of calls for use again. Work that is handed to other goroutines outlives, for all the
@@ -82,9 +100,12 @@ func (f *frames[T]) give(c *T) {
 }
 
 // Packs keeps weights in the layouts of the kernels between calls of the operations that are given it, until Forget.
-// The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call.
+// The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call. Several goroutines
+// may use one at once, but not during Forget.
 type Packs struct {
+	sync.Mutex
 	m           map[packKey]*pack
+	shares      int // of a batch, computed side by side
 	round       int // of Forget
 	size, limit int // floats of all that were packed, and how many may be kept
 }
@@ -98,13 +119,22 @@ type packKey struct {
 }
 
 type pack struct {
-	data  []float32 // nil: not kept
-	round int       // in which it was packed
+	uses       int // before it is kept
+	sync.Mutex     // while it is packed
+	data       []float32
+	round      int // in which it was packed
 }
 
 // NewPacks returns an empty Packs. It keeps weights from their second use on, by when it knows how much there is to keep:
 // nothing if that is more than limit floats, for a part would save little time for its memory.
-func NewPacks(limit int) *Packs { return &Packs{m: map[packKey]*pack{}, limit: limit} }
+func NewPacks(limit int) *Packs { return &Packs{m: map[packKey]*pack{}, shares: 1, limit: limit} }
+
+// Shares says that so many shares of a batch are computed side by side, which together are one use.
+func (p *Packs) Shares(n int) {
+	if p != nil {
+		p.shares = n
+	}
+}
 
 // Forget says that weights have changed, or may change. The memory is kept for packing them again.
 func (p *Packs) Forget() { p.round++ }
@@ -151,7 +181,7 @@ func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) pac
 // packedIfKept is packed for weights that are kept; for others its data is nil.
 func (p *Packs) packedIfKept(w Tensor, f form, size int, fill func(dst []float32)) packed {
 	if e := p.kept(packKey{w: &w.Data[0], form: f}, size); e != nil {
-		return p.filled(e, fill)
+		return p.filled(e, size, fill)
 	}
 	return packed{}
 }
@@ -168,11 +198,16 @@ func (p *Packs) keyed(key packKey, size int, fill func(dst []float32)) packed {
 		fill(buf)
 		return packed{buf, true}
 	}
-	return p.filled(e, fill)
+	return p.filled(e, size, fill)
 }
 
 // filled returns what e keeps, packed by fill if the weights have changed.
-func (p *Packs) filled(e *pack, fill func(dst []float32)) packed {
+func (p *Packs) filled(e *pack, size int, fill func(dst []float32)) packed {
+	e.Lock()
+	defer e.Unlock()
+	if e.data == nil {
+		e.data, e.round = mem.Floats(size), p.round-1
+	}
 	if e.round != p.round {
 		fill(e.data)
 		e.round = p.round
@@ -185,19 +220,30 @@ func (p *Packs) kept(key packKey, size int) *pack {
 	if p == nil {
 		return nil
 	}
+	p.Lock()
+	defer p.Unlock()
 	e := p.m[key]
-	switch {
-	case e == nil:
-		p.m[key] = &pack{}
+	if e == nil {
+		e = new(pack)
+		p.m[key] = e
 		p.size += size
+	}
+	switch {
+	case e.uses < p.shares:
+		e.uses++
 		return nil
 	case p.size > p.limit:
-		e.data = nil
+		e.drop()
 		return nil
-	case e.data == nil:
-		e.data, e.round = mem.Floats(size), p.round-1
 	}
 	return e
+}
+
+// drop gives up what e keeps.
+func (e *pack) drop() {
+	e.Lock()
+	defer e.Unlock()
+	e.data = nil
 }
 
 // sameShape panics unless all of xs have the shape of y.

@@ -2,8 +2,11 @@ package tensor
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"ddpm/internal/par"
 )
 
 // Of sizes that take turns the largest is kept, not one of each, but none for requests that are a small part of it.
@@ -13,7 +16,7 @@ func TestWorkIsFewSlices(t *testing.T) {
 	defer func() { work.idle = idle }()
 	sizes := func() (lengths []int) {
 		for _, x := range work.idle {
-			lengths = append(lengths, len(x))
+			lengths = append(lengths, len(x.data))
 		}
 		return lengths
 	}
@@ -27,4 +30,18 @@ func TestWorkIsFewSlices(t *testing.T) {
 	giveWork(a)
 	giveWork(b)
 	require.Equal(t, []int{10, 150, 900, 1000}, sizes(), "two at once are two")
+}
+
+// Of slices of one length the one last used in the same place is taken.
+func TestWorkComesFromItsPlace(t *testing.T) {
+	idle := work.idle
+	defer func() { work.idle = idle }()
+	mine, other := make([]float32, 100), make([]float32, 100)
+	took := func() bool {
+		here := par.Here()
+		work.idle = []workSlice{{other, here + 1}, {mine, here}, {other, here + 2}, {make([]float32, 101), here}}
+		return &takeWork(90)[0] == &mine[0]
+	}
+	// The scheduler may move the test, and the race detector makes pools forget.
+	require.Eventually(t, took, time.Second, time.Microsecond)
 }

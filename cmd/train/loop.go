@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"runtime"
 
 	"ddpm/cmd/internal/exit"
 	"ddpm/data"
@@ -88,21 +89,25 @@ func (r *run) gradient(step int) (loss stepLoss) {
 }
 
 // cached is the size in bytes of a layer's output, at the image's own size and the first level's width, that a part of a
-// step keeps to. Of the preset mnist's 128 images, parts of 16, 32 and 64 take 1.19, 1.03 and 1.01 times the time of one
-// of 128 on two cores, and 0.56, 0.67 and 0.86 times the memory; this makes it 64, which keep more cores than two busy.
-const cached = 8 << 20
+// step keeps to on each processor. Of the preset mnist's 128 images it makes parts of 64 on two cores.
+const cached = 4 << 20
 
-// part returns how many images of a step are computed at once. Weight gradients are summed over tensor.GradChunk images at
-// a time, so as a multiple of that it does not show in the results.
+// part returns how many images of a step are computed at once: such that every processor has the same share of them, if it
+// can be. Weight gradients are summed over tensor.GradChunk images at a time, so as a multiple of that it does not show in
+// the results.
 func (r *run) part() int {
 	if r.Accumulate > 0 {
 		return r.Batch / r.Accumulate
 	}
-	image := 4 * r.set.H * r.set.W * r.net.Config.BlockOutChannels[0]
+	image, procs := 4*r.set.H*r.set.W*r.net.Config.BlockOutChannels[0], runtime.GOMAXPROCS(0)
 	chunks := (r.Batch + tensor.GradChunk - 1) / tensor.GradChunk
-	most := max(cached/image/tensor.GradChunk, 1) // chunks in a part
+	most, unit := max(cached*procs/image/tensor.GradChunk, 1), 1 // chunks in a part
+	if most >= procs {
+		most, unit = most-most%procs, procs
+	}
 	parts := (chunks + most - 1) / most
-	return min((chunks+parts-1)/parts*tensor.GradChunk, r.Batch)
+	part := (chunks + parts - 1) / parts
+	return min((part+unit-1)/unit*unit*tensor.GradChunk, r.Batch)
 }
 
 // images sets x0 to the training samples numbered from first, and returns their labels if the network is to know them.

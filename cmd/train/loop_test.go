@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -64,18 +65,28 @@ func TestSkippedSteps(t *testing.T) {
 	require.Equal(t, saved, r.set.Pixels)
 }
 
-// TestParts looks at how a step's images are parted: whole chunks of a gradient's sum, parts about equal.
+// TestParts looks at how a step's images are parted: whole chunks of a gradient's sum, as many for each processor, parts
+// about equal.
 func TestParts(t *testing.T) {
-	for _, c := range []struct{ side, width, batch, accumulate, want int }{
-		{8, 32, 128, 0, 128},
-		{28, 32, 128, 0, 64},
-		{28, 32, 80, 0, 80},
-		{28, 32, 100, 0, 64},
-		{32, 128, 128, 0, 16},
-		{256, 128, 40, 0, 16},
-		{256, 128, 8, 0, 8},
-		{28, 32, 128, 4, 32},
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, c := range []struct{ procs, side, width, batch, accumulate, want int }{
+		{2, 8, 32, 128, 0, 128},
+		{2, 28, 32, 128, 0, 64},
+		{2, 28, 32, 80, 0, 64},
+		{2, 28, 32, 100, 0, 64},
+		{2, 28, 32, 48, 0, 48},
+		{2, 32, 128, 128, 0, 16},
+		{2, 256, 128, 40, 0, 16},
+		{2, 256, 128, 8, 0, 8},
+		{2, 28, 32, 128, 4, 32},
+		{1, 28, 32, 128, 0, 32},
+		{3, 28, 32, 128, 0, 96},
+		{4, 28, 32, 96, 0, 96},
+		{8, 28, 32, 128, 0, 128},
+		{8, 28, 32, 64, 0, 64},
+		{4, 32, 128, 128, 0, 32},
 	} {
+		runtime.GOMAXPROCS(c.procs)
 		r := &run{settings: settings{Batch: c.batch, Accumulate: c.accumulate}, set: &data.Set{H: c.side, W: c.side, C: 1}, net: &layers.UNet{}}
 		r.net.Config.BlockOutChannels = []int{c.width}
 		require.Equal(t, c.want, r.part(), "%+v", c)

@@ -17,7 +17,7 @@ import (
 // calling goroutine is one of the workers, so For may be called from within a piece. The Scratch is the worker's own,
 // for memory that the piece needs while it runs. A panic in a piece is raised again in the caller.
 func For(n int, f func(i int, s *Scratch)) {
-	procs := runtime.GOMAXPROCS(0)
+	procs := Workers()
 	helpers := min(n, procs) - 1
 	s := takeScratch()
 	defer returnScratch(s)
@@ -47,29 +47,28 @@ func For(n int, f func(i int, s *Scratch)) {
 	}
 }
 
-// ForInTurn is For for pieces of which some steps must follow one another: what a piece does after it has called Wait comes
-// after all that pieces 0…i-1 do.
+// Apart is For for large pieces that are to keep to their workers: while any of them runs, For leaves its caller all the
+// work. So what a piece computes with many calls of For stays in the caches of one core, and the cores wait for one another
+// once. Calls from goroutines that have nothing to do with it are left to their callers too.
 //
-// It waits for those before it alone, and these are under way or done, or the caller of ForInTurn comes to them: it takes
-// the shares in their order, and the pieces of each in theirs.
-func ForInTurn(n int, f func(i int, s *Scratch, t Turn)) {
-	done := make([]atomic.Bool, n)
-	For(n, func(i int, s *Scratch) {
-		defer done[i].Store(true) // after a panic too, or others would wait for ever
-		f(i, s, Turn{done[:i]})
+// A piece may wait for earlier ones: these are under way or done, or the caller comes to them, for it takes the pieces in
+// order.
+func Apart(n int, f func(i int)) {
+	For(n, func(i int, _ *Scratch) {
+		apart.Add(1)
+		defer apart.Add(-1)
+		f(i)
 	})
 }
 
-// A Turn is a piece's place among those of one call of ForInTurn.
-type Turn struct{ before []atomic.Bool }
+var apart atomic.Int32 // pieces of Apart that run
 
-// Wait returns when the pieces before this one have returned.
-func (t Turn) Wait() {
-	for k := range t.before {
-		for !spin(func() bool { return t.before[k].Load() }) {
-			time.Sleep(spinTime)
-		}
+// Workers is the number of workers that For would use now.
+func Workers() int {
+	if apart.Load() > 0 {
+		return 1
 	}
+	return runtime.GOMAXPROCS(0)
 }
 
 var calls atomic.Int64 // of For
@@ -239,6 +238,13 @@ func (w *worker) serve() {
 // spinTime is how long a goroutine waits awake. Between the calls of For in a training step there are a few
 // microseconds, now and then a hundred; to sleep and be woken takes about as long.
 const spinTime = 200 * time.Microsecond
+
+// Await returns when ready does so with true.
+func Await(ready func() bool) {
+	for !spin(ready) {
+		time.Sleep(spinTime)
+	}
+}
 
 // spin calls ready until it returns true, for up to spinTime, and reports whether it did.
 func spin(ready func() bool) bool {

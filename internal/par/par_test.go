@@ -3,7 +3,6 @@ package par
 import (
 	"math"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,59 +103,67 @@ func TestForByMany(t *testing.T) {
 	})
 }
 
-// TestForInTurn has pieces append to a list without a lock.
-func TestForInTurn(t *testing.T) {
-	for _, procs := range []int{1, 2, 3, 7} {
-		for _, n := range []int{1, 2, 3, 20, 500} {
-			withProcs(procs, func() {
-				var order []int
-				ForInTurn(n, func(i int, _ *Scratch, turn Turn) {
-					for range (n - i) % 7 * 1000 { // some are early
-						runtime.KeepAlive(i)
-					}
-					turn.Wait()
-					order = append(order, i)
-				})
-				for i := range n {
-					if len(order) != n || order[i] != i {
-						t.Fatalf("GOMAXPROCS %d: got order %v, want 0…%d", procs, order, n-1)
-					}
+// TestApart has For, called within a piece, leave all its pieces to that, in order, while the pieces run at once. After it,
+// or a panic in one, For uses all workers again.
+func TestApart(t *testing.T) {
+	withProcs(3, func() {
+		var met sync.WaitGroup
+		met.Add(3)
+		var orders [3][]int
+		Apart(3, func(i int) {
+			met.Done()
+			met.Wait() // for the others
+			for range 50 {
+				orders[i] = orders[i][:0]
+				For(20, func(k int, _ *Scratch) { orders[i] = append(orders[i], k) })
+			}
+			if got := Workers(); got != 1 {
+				t.Errorf("got %d workers within, want 1", got)
+			}
+		})
+		for i, order := range orders {
+			for k := range 20 {
+				if len(order) != 20 || order[k] != k {
+					t.Errorf("piece %d: got order %v, want 0…19", i, order)
 				}
-			})
+			}
 		}
-	}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("got no panic, want that of a piece")
+				}
+			}()
+			Apart(3, func(int) { panic("in a piece") })
+		}()
+		if got := Workers(); got != 3 {
+			t.Errorf("got %d workers after, want 3", got)
+		}
+	})
 }
 
-// TestForInTurnPassesOn has a piece panic, and others return without waiting: those after them get their turn, and no
-// earlier than it is.
-func TestForInTurnPassesOn(t *testing.T) {
-	withProcs(3, func() {
-		var order []int
-		defer func() {
-			if recover() == nil || !slices.Equal(order, []int{0, 2}) {
-				t.Errorf("got no panic or pieces %v in turn, want a panic and 0, 2", order)
-			}
-		}()
-		for range 20 {
-			order = order[:0]
-			ForInTurn(3, func(i int, _ *Scratch, turn Turn) {
-				if i == 1 {
-					return
-				}
-				turn.Wait()
-				if i == 0 {
-					time.Sleep(time.Millisecond)
-				}
-				order = append(order, i)
-			})
+// TestScratchComesFromItsPlace has memory return to where it was given back, whatever was given back since.
+func TestScratchComesFromItsPlace(t *testing.T) {
+	list := idle.list
+	defer func() { idle.list = list }()
+	for try := 0; ; try++ { // the scheduler may move the test, and the race detector makes pools forget
+		here := Here()
+		mine := &Scratch{place: here}
+		idle.list = []*Scratch{{place: here + 1}, mine, {place: here + 2}}
+		if s := takeScratch(); s == mine {
+			break
 		}
-		ForInTurn(3, func(i int, _ *Scratch, turn Turn) {
-			if i < 2 {
-				panic("in a piece")
-			}
-			turn.Wait()
-		})
-	})
+		if try == 100 {
+			t.Fatal("got memory of another place, a hundred times")
+		}
+	}
+	if len(idle.list) != 2 {
+		t.Errorf("got %d left, want 2", len(idle.list))
+	}
+	idle.list = idle.list[:1]
+	if s := takeScratch(); s.place == Here() || len(idle.list) != 0 {
+		t.Error("got new memory, want that of another place")
+	}
 }
 
 // TestScratchOnce has each worker fill its memory in the first of its pieces of a call, whatever else these ask for.

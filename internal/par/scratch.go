@@ -2,7 +2,9 @@ package par
 
 import (
 	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"ddpm/internal/mem"
 )
@@ -31,6 +33,7 @@ type Scratch struct {
 
 	call, madeFor int64     // of For: the one that runs, and that made was made for
 	made          []float32 // see Once
+	place         Place     // where it was given back
 }
 
 // align is the alignment of scratch memory in floats: 64 bytes, a cache line and an AVX-512 register.
@@ -91,20 +94,51 @@ var idle struct {
 	list []*Scratch
 }
 
+// takeScratch returns the memory last given back in this place, or else anywhere.
 func takeScratch() *Scratch {
+	here := Here()
 	idle.Lock()
 	defer idle.Unlock()
-	if n := len(idle.list); n > 0 {
-		s := idle.list[n-1]
-		idle.list = idle.list[:n-1]
-		return s
+	n := len(idle.list)
+	if n == 0 {
+		return new(Scratch)
 	}
-	return new(Scratch)
+	i := n - 1
+	for k := i; k >= 0; k-- {
+		if idle.list[k].place == here {
+			i = k
+			break
+		}
+	}
+	s := idle.list[i]
+	idle.list = slices.Delete(idle.list, i, i+1)
+	return s
 }
 
 func returnScratch(s *Scratch) {
 	s.reset()
+	s.place = Here()
 	idle.Lock()
 	defer idle.Unlock()
 	idle.list = append(idle.list, s)
+}
+
+// A Place is where memory was last used, as far as is known: by whoever asks Here for the same one, which is most likely
+// the same core. It is a hint as to whose cache the memory may be in, and nothing else.
+type Place uint32
+
+var places struct {
+	sync.Pool // of what Here returns, which the runtime keeps apart for each of its processors
+	last      atomic.Uint32
+}
+
+// Here returns the caller's place.
+func Here() Place {
+	p, ok := places.Get().(*Place)
+	if !ok {
+		p = new(Place)
+		*p = Place(places.last.Add(1))
+	}
+	defer places.Put(p)
+	return *p
 }
