@@ -129,10 +129,12 @@ const ownKernels = 1 << 18
 
 // transformed returns k transformed. done must be called after its last use.
 func (k *kernels) transformed(packs *Packs) transformed {
-	if k.size() > ownKernels {
-		return transformed{packs.packed(k.w, k.form(), k.size(), k.fill), k}
+	u := packs.packedTogether(k.w, k.form(), k.size(), k.pieces(), k.transform)
+	if u.data == nil && k.size() > ownKernels {
+		u = packed{takeWork(k.size()), true}
+		k.fill(u.data)
 	}
-	return transformed{packs.packedIfKept(k.w, k.form(), k.size(), k.fill), k}
+	return transformed{u, k}
 }
 
 // wanted reports whether there are any.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"ddpm/internal/mem"
 	"ddpm/internal/par"
@@ -120,9 +121,10 @@ type packKey struct {
 
 type pack struct {
 	uses       int // before it is kept
-	sync.Mutex     // while it is packed
+	sync.Mutex     // while it is packed, or packing begins
 	data       []float32
-	round      int // in which it was packed
+	round      int          // in which it was packed
+	next, left atomic.Int64 // the next piece to pack, and how many are not done
 }
 
 // NewPacks returns an empty Packs. It keeps weights from their second use on, by when it knows how much there is to keep:
@@ -178,12 +180,38 @@ func (p *Packs) packed(w Tensor, f form, size int, fill func(dst []float32)) pac
 	return p.keyed(packKey{w: &w.Data[0], form: f}, size, fill)
 }
 
-// packedIfKept is packed for weights that are kept; for others its data is nil.
-func (p *Packs) packedIfKept(w Tensor, f form, size int, fill func(dst []float32)) packed {
-	if e := p.kept(packKey{w: &w.Data[0], form: f}, size); e != nil {
-		return p.filled(e, size, fill)
+// packedTogether is packed for weights that are kept, done in n pieces by whoever needs them; for others its data is nil.
+func (p *Packs) packedTogether(w Tensor, f form, size, n int, piece func(dst []float32, i int, mem *par.Scratch)) packed {
+	e := p.kept(packKey{w: &w.Data[0], form: f}, size)
+	if e == nil {
+		return packed{}
 	}
-	return packed{}
+	data := e.begin(p.round, size, n)
+	if e.left.Load() > 0 {
+		par.For(par.Workers(), func(_ int, mem *par.Scratch) {
+			for i := e.next.Add(1) - 1; i < int64(n); i = e.next.Add(1) - 1 {
+				mem.Within(func() { piece(data, int(i), mem) })
+				e.left.Add(-1)
+			}
+		})
+		par.Await(func() bool { return e.left.Load() == 0 })
+	}
+	return packed{data: data}
+}
+
+// begin returns where the weights are kept, and if they have changed makes n pieces to be done.
+func (e *pack) begin(round, size, n int) []float32 {
+	e.Lock()
+	defer e.Unlock()
+	if e.data == nil {
+		e.data, e.round = mem.Floats(size), round-1
+	}
+	if e.round != round {
+		e.round = round
+		e.next.Store(0)
+		e.left.Store(int64(n))
+	}
+	return e.data
 }
 
 // packedPair is packed for what is made of a Pair's weights.
