@@ -30,9 +30,15 @@ func TestTrainingStepAllocations(t *testing.T) {
 	if raceDetector {
 		t.Skip("under the race detector pools forget what they hold, on purpose")
 	}
-	const perOperation = 512 // bytes
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	net, x, target, times := mnist(t, 4)
+	for _, n := range []int{4, 2 * tensor.GradChunk} { // one share, and two
+		stepAllocations(t, n)
+	}
+}
+
+func stepAllocations(t *testing.T, n int) {
+	const perOperation = 512 // bytes
+	net, x, target, times := mnist(t, n)
 	tp := autograd.New()
 	var recorded int
 	step := func() {
@@ -55,7 +61,7 @@ func TestTrainingStepAllocations(t *testing.T) {
 	require.Equal(t, arena, tp.ArenaBytes(), "the arena does not grow")
 	require.Greater(t, recorded, 40)
 	each := float64(least) / float64(recorded)
-	t.Logf("%d operations, %.0f bytes allocated for each; arena %.1f MB", recorded, each, float64(arena)/1e6)
+	t.Logf("%d images, %d operations, %.0f bytes allocated for each; arena %.1f MB", n, recorded, each, float64(arena)/1e6)
 	require.LessOrEqual(t, each, float64(perOperation))
 }
 
