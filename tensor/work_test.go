@@ -39,7 +39,7 @@ func TestWorkComesFromItsPlace(t *testing.T) {
 	mine, other := make([]float32, 100), make([]float32, 100)
 	took := func() bool {
 		here := par.Here()
-		work.idle = []workSlice{{other, here + 1}, {mine, here}, {other, here + 2}, {make([]float32, 101), here}}
+		work.idle = []workSlice{{data: other}, {mine, here}, {data: other}, {make([]float32, 101), here}}
 		return &takeWork(90)[0] == &mine[0]
 	}
 	// The scheduler may move the test, and the race detector makes pools forget.

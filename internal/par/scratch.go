@@ -125,20 +125,22 @@ func returnScratch(s *Scratch) {
 
 // A Place is where memory was last used, as far as is known: by whoever asks Here for the same one, which is most likely
 // the same core. It is a hint as to whose cache the memory may be in, and nothing else.
-type Place uint32
+type Place struct{ mark *byte }
+
+// marks stand for places. Once all are in use, some stand for more than one.
+var marks [256]byte
 
 var places struct {
-	sync.Pool // of what Here returns, which the runtime keeps apart for each of its processors
-	last      atomic.Uint32
+	sync.Pool // of marks, which the runtime keeps apart for each of its processors
+	next      atomic.Uint32
 }
 
 // Here returns the caller's place.
 func Here() Place {
-	p, ok := places.Get().(*Place)
+	mark, ok := places.Get().(*byte)
 	if !ok {
-		p = new(Place)
-		*p = Place(places.last.Add(1))
+		mark = &marks[places.next.Add(1)%uint32(len(marks))]
 	}
-	defer places.Put(p)
-	return *p
+	places.Put(mark)
+	return Place{mark}
 }
