@@ -104,7 +104,7 @@ func (f *frames[T]) give(c *T) {
 // The weights must not change before. A nil *Packs keeps nothing: weights are then packed at every call. Several goroutines
 // may use one at once, but not during Forget.
 type Packs struct {
-	sync.Mutex
+	lock        sync.Mutex // of m and size
 	m           map[packKey]*pack
 	shares      int // of a batch, computed side by side
 	round       int // of Forget
@@ -190,8 +190,10 @@ func (p *Packs) packedTogether(w Tensor, f form, size, n int, piece func(dst []f
 	if e.left.Load() > 0 {
 		par.For(par.Workers(), func(_ int, mem *par.Scratch) {
 			for i := e.next.Add(1) - 1; i < int64(n); i = e.next.Add(1) - 1 {
-				mem.Within(func() { piece(data, int(i), mem) })
-				e.left.Add(-1)
+				mem.Within(func() {
+					defer e.left.Add(-1) // after a panic too, or others would wait for ever
+					piece(data, int(i), mem)
+				})
 			}
 		})
 		par.Await(func() bool { return e.left.Load() == 0 })
@@ -248,8 +250,8 @@ func (p *Packs) kept(key packKey, size int) *pack {
 	if p == nil {
 		return nil
 	}
-	p.Lock()
-	defer p.Unlock()
+	p.lock.Lock()
+	defer p.lock.Unlock()
 	e := p.m[key]
 	if e == nil {
 		e = new(pack)

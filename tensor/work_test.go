@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +32,38 @@ func TestWorkIsFewSlices(t *testing.T) {
 	giveWork(a)
 	giveWork(b)
 	require.Equal(t, []int{10, 150, 900, 1000}, sizes(), "two at once are two")
+}
+
+// Weights that are kept are packed once between Forgets, by all who come to need them, and nobody has them before all is done.
+func TestPacksTogether(t *testing.T) {
+	const pieces = 5
+	w := Tensor{Data: make([]float32, 1)}
+	packs := NewPacks(pieces)
+	require.Nil(t, packs.packedTogether(w, panels, pieces, pieces, nil).data, "the first use keeps nothing")
+	for round := float32(0); round < 3; round++ {
+		var packed [pieces]atomic.Int32
+		call := func() {
+			got := packs.packedTogether(w, panels, pieces, pieces, func(dst []float32, i int, _ *par.Scratch) {
+				if i == 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				dst[i] = round + 1
+				packed[i].Add(1)
+			})
+			for i, v := range got.data {
+				if v != round+1 || packed[i].Load() != 1 {
+					t.Errorf("round %v: got %v for piece %d, packed %d times, want %v, once", round, v, i, packed[i].Load(), round+1)
+				}
+			}
+		}
+		var callers sync.WaitGroup
+		for range 3 {
+			callers.Go(call)
+		}
+		callers.Wait()
+		call()
+		packs.Forget()
+	}
 }
 
 // Of slices of one length the one last used in the same place is taken.
