@@ -79,6 +79,7 @@ func TestApart(t *testing.T) {
 					tp.Rewind()
 				}
 				grads, scaled = s.grads(), s.scaled.Grad.Data
+				require.Equal(t, s.again && tp.Shared(), tp.ReadsAgain(), "else shares wait for one another at each operation")
 			})
 			return y, grads, scaled, macs
 		}
@@ -175,8 +176,8 @@ func TestApartKeepsItsImages(t *testing.T) {
 	require.Equal(t, gradient(false), gradient(true))
 }
 
-// TestInferenceApart holds that a tape for inference needs no more memory the more often it is used, gives the same result
-// and keeps prepared weights once for all shares.
+// TestInferenceApart holds that a tape for inference needs no more memory the more often it is used, and gives the same
+// result.
 func TestInferenceApart(t *testing.T) {
 	x, s := random(1, 10, 7, 7, 32), newShared()
 	var want []float32
@@ -228,7 +229,7 @@ func TestApartPanics(t *testing.T) {
 func TestApartMisuse(t *testing.T) {
 	withProcs(2, func() {
 		x, w := autograd.Const(random(1, 32, 4)), param(2, 4, 4)
-		panics(t, "autograd: got an operand of shape [32 4] that another tape has recorded, want one of this tape", func() {
+		panics(t, "autograd: Tape: got an operand of shape [32 4] that another tape has recorded, want one of this tape", func() {
 			tp := autograd.New()
 			before := tp.Linear(x, w, nil)
 			tp.Apart(x, func(t tape, x *autograd.Var, _, _ int) *autograd.Var { return t.Scale(before, 2) })

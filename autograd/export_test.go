@@ -11,6 +11,12 @@ func (t *Tape) Recorded() int {
 	return n
 }
 
+// Shared reports whether images were shared out.
+func (t *Tape) Shared() bool { return len(t.apart) > 0 }
+
+// ReadsAgain reports whether shares went through Backward together, for they read a parameter twice.
+func (t *Tape) ReadsAgain() bool { return t.Shared() && t.apart[0].again }
+
 // ArenaBytes returns the memory the tape has allocated in all, for results and gradients.
 func (t *Tape) ArenaBytes() int {
 	n := t.mem.bytes()

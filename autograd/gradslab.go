@@ -69,8 +69,8 @@ func (s *GradSlab) claim(v *Var) {
 
 // Borrow says that results computed from here on, up to the next call, may lie in the first n floats of s: Backward will
 // have differentiated the last of them before it adds to a gradient that is placed there, or panic. With n = 0 it ends
-// that. Nothing is borrowed by a tape for inference or for one of many shares, where there are gradients already, or if another
-// tape has borrowed of s, or the tape of another slab.
+// that. Nothing is borrowed by a tape for inference or for one of many shares, where there are gradients already, or if
+// another tape has borrowed of s, or the tape of another slab.
 func (t *Tape) Borrow(s *GradSlab, n int) {
 	t.below = 0
 	if t.inference || t.turn != nil || n == 0 || t.mem.lent != nil && t.mem.lent != s || !s.zeroUpTo(n) {

@@ -62,6 +62,7 @@ func stepAllocations(t *testing.T, n int) {
 	}
 	require.Equal(t, arena, tp.ArenaBytes(), "the arena does not grow")
 	require.Greater(t, recorded, 40)
+	require.False(t, tp.ReadsAgain(), "no parameter of the network is read twice")
 	each := float64(least) / float64(recorded)
 	t.Logf("%d images, %d operations, %.0f bytes allocated for each; arena %.1f MB", n, recorded, each, float64(arena)/1e6)
 	require.LessOrEqual(t, each, float64(perOperation))

@@ -167,7 +167,7 @@ func (t *Tape) record(out *Var, back func(), operands ...*Var) *Var {
 	for _, v := range operands {
 		if v != nil && v.Differentiable() {
 			if v.result && v.tape != t {
-				panic(fmt.Sprintf("autograd: got an operand of shape %v that another tape has recorded, want one of this tape, a parameter or a Const", v.Shape))
+				panic(fmt.Sprintf("autograd: Tape: got an operand of shape %v that another tape has recorded, want one of this tape, a parameter or a Const", v.Shape))
 			}
 			if !v.result {
 				t.use(v)

@@ -231,43 +231,32 @@ func size(x []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// A step has the same bits on any number of processors: where they share out each operation, and where they share the
-// images.
-func TestProcessorsDoNotMatter(t *testing.T) {
-	cfg := DDPM(12, 1, []int{32, 48}, 1, []bool{false, true}, 8)
-	cfg.Dropout = 0.1
-	for n, all := range map[int][]int{19: {1, 2, 5}, 77: {1, 2, 5}, 48: {1, 2, 3}} {
-		u, x, target, times, cond := network(t, cfg, n)
-		var want []float32
-		for _, procs := range all {
-			old := runtime.GOMAXPROCS(procs)
-			u.Params.ZeroGrads()
-			u.gradients(x, target, times, cond, 0, n)
-			runtime.GOMAXPROCS(old)
-			if want == nil {
-				want = slices.Clone(u.Params.Grads())
-			}
-			require.Equal(t, want, u.Params.Grads(), "%d images, %d processors", n, procs)
+// onProcessors holds that a step of n images has the same bits on any of these numbers of processors.
+func onProcessors(t *testing.T, name string, cfg Config, n int, all ...int) {
+	t.Helper()
+	u, x, target, times, cond := network(t, cfg, n)
+	var want []float32
+	for _, procs := range all {
+		old := runtime.GOMAXPROCS(procs)
+		u.Params.ZeroGrads()
+		u.gradients(x, target, times, cond, 0, n)
+		runtime.GOMAXPROCS(old)
+		if want == nil {
+			want = slices.Clone(u.Params.Grads())
 		}
+		require.Equal(t, want, u.Params.Grads(), "%s: %d images, %d processors", name, n, procs)
 	}
 }
 
-// So has one of every kind of network.
-func TestSharesOfEveryNetwork(t *testing.T) {
+// A step has the same bits where processors share out each operation, and where they share the images.
+func TestProcessorsDoNotMatter(t *testing.T) {
+	cfg := DDPM(12, 1, []int{32, 48}, 1, []bool{false, true}, 8)
+	cfg.Dropout = 0.1
+	onProcessors(t, "19 images are not shared", cfg, 19, 1, 2, 5)
+	onProcessors(t, "one chunk for each of five", cfg, 77, 1, 2, 5)
+	onProcessors(t, "one for each of three", cfg, 48, 1, 2, 3)
 	for name, cfg := range variants() {
-		const n = 2 * tensor.GradChunk
-		u, x, target, times, cond := network(t, cfg, n)
-		var want []float32
-		for _, procs := range []int{1, 2} {
-			old := runtime.GOMAXPROCS(procs)
-			u.Params.ZeroGrads()
-			u.gradients(x, target, times, cond, 0, n)
-			runtime.GOMAXPROCS(old)
-			if want == nil {
-				want = slices.Clone(u.Params.Grads())
-			}
-			require.Equal(t, want, u.Params.Grads(), name)
-		}
+		onProcessors(t, name, cfg, 2*tensor.GradChunk, 1, 2)
 	}
 }
 

@@ -97,9 +97,9 @@ func (c *addition) span(i int, _ *par.Scratch) {
 // cache.
 const partSpan = 1 << 12
 
-// weightGrad adds in turn the gradient of weights dw [Taps Rows Cols], a sum over n images. one(dst, n0, n1, r0, r1, mem) must
-// compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one chain of additions
-// per element in order of the images.
+// weightGrad adds in turn the gradient of weights dw [Taps Rows Cols], a sum over n images. one(dst, n0, n1, r0, r1, mem)
+// must compute rows r0…r1 of every tap, of the sum over images n0…n1, into dst, which is as long as dw: as one chain of
+// additions per element in order of the images.
 //
 // Where there are few chunks, each is cut into blocks of rows, no more than keep all processors busy, as every block reads
 // all of dy.

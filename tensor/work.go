@@ -120,8 +120,8 @@ type packKey struct {
 }
 
 type pack struct {
-	uses       int // before it is kept
-	sync.Mutex     // while it is packed, or packing begins
+	uses       int        // before it is kept
+	lock       sync.Mutex // while it is packed, or packing begins
 	data       []float32
 	round      int          // in which it was packed
 	next, left atomic.Int64 // the next piece to pack, and how many are not done
@@ -203,17 +203,25 @@ func (p *Packs) packedTogether(w Tensor, f form, size, n int, piece func(dst []f
 
 // begin returns where the weights are kept, and if they have changed makes n pieces to be done.
 func (e *pack) begin(round, size, n int) []float32 {
-	e.Lock()
-	defer e.Unlock()
-	if e.data == nil {
-		e.data, e.round = mem.Floats(size), round-1
-	}
-	if e.round != round {
-		e.round = round
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	if e.changed(round, size) {
 		e.next.Store(0)
 		e.left.Store(int64(n))
 	}
 	return e.data
+}
+
+// changed reports whether the weights are to be packed, for the first time in this round, and sees that there is memory.
+func (e *pack) changed(round, size int) bool {
+	if e.data != nil && e.round == round {
+		return false
+	}
+	if e.data == nil {
+		e.data = mem.Floats(size)
+	}
+	e.round = round
+	return true
 }
 
 // packedPair is packed for what is made of a Pair's weights.
@@ -233,14 +241,10 @@ func (p *Packs) keyed(key packKey, size int, fill func(dst []float32)) packed {
 
 // filled returns what e keeps, packed by fill if the weights have changed.
 func (p *Packs) filled(e *pack, size int, fill func(dst []float32)) packed {
-	e.Lock()
-	defer e.Unlock()
-	if e.data == nil {
-		e.data, e.round = mem.Floats(size), p.round-1
-	}
-	if e.round != p.round {
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	if e.changed(p.round, size) {
 		fill(e.data)
-		e.round = p.round
 	}
 	return packed{data: e.data}
 }
@@ -271,8 +275,8 @@ func (p *Packs) kept(key packKey, size int) *pack {
 
 // drop gives up what e keeps.
 func (e *pack) drop() {
-	e.Lock()
-	defer e.Unlock()
+	e.lock.Lock()
+	defer e.lock.Unlock()
 	e.data = nil
 }
 
